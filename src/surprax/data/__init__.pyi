@@ -1,0 +1,10 @@
+from surprax.data import datasets as datasets
+from surprax.data.columns import Column as Column
+from surprax.data.columns import as_column as as_column
+from surprax.data.columns import as_groups as as_groups
+from surprax.data.errors import DataError as DataError
+from surprax.data.streams import Chunk as Chunk
+from surprax.data.streams import read_evidence as read_evidence
+from surprax.data.streams import stream_column as stream_column
+from surprax.data.tables import Table as Table
+from surprax.data.tables import read_columns as read_columns

@@ -1,0 +1,140 @@
+"""Evidence for discrete families without a finite statistic: how often each value occurred."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surprax.evidence.base import Evidence
+from surprax.numerics.precision import is_traced, to_float64
+
+__all__ = ["Tally", "count_values"]
+
+_DENSE = 1 << 22
+"""Ranges of integers up to this width are counted by `bincount` (one pass); wider ones by sorting."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Tally(Evidence, kind="tally"):
+    """Evidence as the distinct values and how often each occurred: lossless for any family of discrete distributions.
+
+    Attributes:
+        values: distinct values, ascending, shape (V,).
+        counts: how often each occurred (sum of weights), shape batch + (V,).
+        known: parameters taken as known, by name.
+        labels: names of the groups along the leading axis, or None.
+    """
+
+    values: Any
+    counts: Any
+    known: dict[str, Any] = field(default_factory=dict)
+    family: Any = field(default=None, metadata={"static": True})
+    labels: tuple[Any, ...] | None = field(default=None, metadata={"static": True})
+
+    @property
+    def count(self) -> Any:
+        """Number of observations (the sum of their weights), shape batch."""
+        return self.counts.sum(axis=-1)
+
+    def _arrays(self) -> dict[str, Any]:
+        return {"values": self.values, "counts": self.counts}
+
+    def _replace(self, **changes: Any) -> Self:
+        return replace(self, **changes)
+
+    def _merge(self, other: Self) -> Self:
+        values, (a, b) = _on_common_values(self, other)
+        labels = self.labels if self.labels is not None else other.labels
+        return replace(self, values=values, counts=a + b, labels=labels)
+
+    def _remove(self, other: Self) -> Self:
+        values, (a, b) = _on_common_values(self, other)
+        rest = a - b
+        bad = rest < -1e-9 * np.maximum(np.abs(a), 1.0)
+        if np.any(bad):
+            index = tuple(np.argwhere(bad)[0])
+            have, take = np.broadcast_to(a, bad.shape)[index], np.broadcast_to(b, bad.shape)[index]
+            raise ValueError(
+                f"What is left after a subtraction must be evidence of some observations: the value {values[index[-1]]:g} occurred"
+                f" {have:g} times and cannot be taken away {take:g} times. Subtract only what was added before."
+            )
+        return replace(self, values=values, counts=np.maximum(rest, 0.0))
+
+    def total(self) -> Self:
+        """The sum over the leading axis (over groups, or folds)."""
+        return replace(self, counts=self.counts.sum(axis=0), labels=None)
+
+    def __getitem__(self, index: Any) -> Self:
+        labels = self.labels
+        if labels is not None:
+            picked = np.asarray(range(len(labels)))[index]
+            labels = tuple(labels[i] for i in picked) if np.ndim(picked) else None
+        return replace(self, counts=self.counts[index], labels=labels)
+
+    def __mul__(self, factor: Any) -> Self:
+        factor = np.asarray(to_float64(factor))
+        if np.any(~(factor >= 0)):
+            raise ValueError(f"Evidence is scaled by a number that is at least 0; got {factor.min()}. To take evidence away, subtract it.")
+        return replace(self, counts=self.counts * (factor[..., None] if factor.ndim else factor))
+
+    __rmul__ = __mul__
+
+    def log_likelihood(self, distribution: Any) -> Any:
+        """Total log-likelihood of `distribution` in nats: Σ count(v) · log q(v) over the distinct values v."""
+        rank = max(np.ndim(leaf) for leaf in jax.tree.leaves(distribution))
+        values = self.values.reshape((-1,) + (1,) * rank) if rank else self.values
+        log_prob = distribution.log_prob(values)
+        counts = jnp.moveaxis(jnp.asarray(self.counts), -1, 0)
+        seen = counts > 0
+        ranks = max(log_prob.ndim, counts.ndim)
+        log_prob = log_prob.reshape(log_prob.shape + (1,) * (ranks - log_prob.ndim))
+        counts, seen = (c.reshape(c.shape + (1,) * (ranks - c.ndim)) for c in (counts, seen))
+        return jnp.sum(jnp.where(seen, counts * jnp.where(seen, log_prob, 0.0), 0.0), axis=0)
+
+    @classmethod
+    def _from_document(cls, family: Any, known: dict[str, Any], labels: Any, arrays: dict[str, Any]) -> Self:
+        return cls(**arrays, known=known, family=family, labels=labels)
+
+    def __repr__(self) -> str:
+        if is_traced(self.counts):
+            return f"Evidence({self.family.__name__}, traced)"
+        groups = f"{len(self.counts)} groups, " if np.ndim(self.counts) > 1 else ""
+        return f"Evidence({self.family.__name__}, {groups}count={np.sum(self.counts):g}, {len(self.values)} distinct values)"
+
+
+def count_values(x: np.ndarray, weights: np.ndarray | None, codes: np.ndarray | None, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct values (V,) and how often each occurred: (V,), or (groups, V) with group numbers `codes`; in float64."""
+    if x.size == 0:
+        return np.zeros(0), np.zeros((groups, 0) if codes is not None else 0)
+    low, high = int(x.min()), int(x.max())
+    width = high - low + 1
+    if width <= _DENSE // max(groups, 1):
+        offset = x.astype(np.int64, copy=False) - low
+        if codes is not None:
+            offset = offset + codes * width
+        counts = np.bincount(offset, weights, minlength=width * max(groups, 1)).astype(np.float64)
+        counts = counts.reshape(-1, width)
+        kept = np.flatnonzero(counts.any(axis=0))
+        values, counts = kept.astype(np.float64) + low, counts[:, kept]
+    else:
+        values, inverse = np.unique(x, return_inverse=True)
+        inverse = inverse if codes is None else inverse + codes * len(values)
+        counts = np.bincount(inverse, weights, minlength=len(values) * max(groups, 1)).astype(np.float64).reshape(-1, len(values))
+        values = values.astype(np.float64)
+    return values, counts if codes is not None else counts[0]
+
+
+def _on_common_values(a: Tally, b: Tally) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    values = np.union1d(a.values, b.values)
+
+    def spread(t: Tally) -> np.ndarray:
+        counts = np.zeros((*t.counts.shape[:-1], len(values)))
+        counts[..., np.searchsorted(values, t.values)] = t.counts
+        return counts
+
+    x, y = spread(a), spread(b)
+    rank = max(x.ndim, y.ndim)
+    return values, (x.reshape((1,) * (rank - x.ndim) + x.shape), y.reshape((1,) * (rank - y.ndim) + y.shape))

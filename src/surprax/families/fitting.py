@@ -1,0 +1,209 @@
+"""From observations to evidence and to the distribution at the maximum: intake, checks, and the two ways to a fit.
+
+Families with finite statistics are fitted from `Moments`; the others from the sample itself, which for discrete data is first
+counted, so that a pass over it is a pass over its distinct values.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surprax.evidence import Evidence, Moments, Tally
+from surprax.evidence.tally import count_values
+from surprax.families.outcomes import Outcome
+from surprax.families.parameters import as_parameter, check_parameter
+from surprax.families.supports import Support
+from surprax.numerics.precision import float64_scope, in_float64, is_traced, to_float64
+
+__all__ = ["make_evidence", "observe", "try_fit"]
+
+
+def try_fit(family: Any, data: Any, weights: Any, known: dict[str, Any]) -> tuple[Any, Outcome]:
+    """`Distribution.try_fit`: from evidence, or from observations by way of evidence where that is possible."""
+    if isinstance(data, Evidence):
+        if data.family is not family:
+            raise ValueError(f"{family.__name__} cannot be fitted to evidence for {data.family.__name__}: make it with {family.__name__}.evidence(...).")
+        if weights is not None or known:
+            raise ValueError("Evidence carries its weights and known parameters with it: give them where the evidence is made.")
+        return _fit_evidence(data)
+    known = check_known(family, known)
+    if _has_moments(family, known) or (family.discrete and not is_traced(data, weights)):
+        return _fit_evidence(make_evidence(family, data, weights, None, known))
+    x, weights = observe(family, data, weights)
+    if np.ndim(x) != 1:
+        raise ValueError(f"{family.__name__}.fit takes observations in one dimension; got an array of shape {np.shape(x)}. Fit its columns one by one.")
+    return fit_sample(family, x, weights, known)
+
+
+def fit_sample(family: Any, x: Any, weights: Any, known: Mapping[str, Any], start: Any = None) -> tuple[Any, Outcome]:
+    """`family._fit_sample` in float64, compiled; NumPy float64 results."""
+    if is_traced(x, weights, known, start):
+        return family._fit_sample(x, weights, dict(known), start)
+    with float64_scope():
+        return jax.tree.map(np.asarray, _fit_sample(family, x, weights, jax.tree.map(to_float64, dict(known)), jax.tree.map(to_float64, start)))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _fit_sample(family: Any, x: Any, weights: Any, known: Any, start: Any) -> Any:
+    x = x.astype(jnp.float64)
+    return family._fit_sample(x, weights if weights is None else weights.astype(jnp.float64), known, start)
+
+
+def _fit_evidence(evidence: Any) -> tuple[Any, Outcome]:
+    if isinstance(evidence, Moments):
+        return _fit_moments(evidence)
+    return _fit_tally(evidence)
+
+
+@in_float64
+def _fit_moments(evidence: Moments) -> tuple[Any, Outcome]:
+    return evidence.family._fit_moments(evidence)
+
+
+@in_float64
+def _fit_tally(tally: Tally) -> tuple[Any, Outcome]:
+    fit = functools.partial(tally.family._fit_sample, known=dict(tally.known))
+    if tally.counts.ndim == 1:
+        return fit(tally.values, tally.counts)
+    return jax.vmap(lambda counts: fit(tally.values, counts))(tally.counts)
+
+
+def make_evidence(family: Any, data: Any, weights: Any, by: Any, known: dict[str, Any]) -> Any:
+    """`ExponentialFamily.evidence`: check the observations and reduce them, in float64."""
+    known = check_known(family, known)
+    if not (_has_moments(family, known) or family.discrete):
+        need = " and ".join(n for n in family.known_parameters if n not in known)
+        raise ValueError(
+            f"{family.__name__} has statistics of finite size only when its {need} is known: pass {need}=..., or fit the"
+            f" observations themselves with {family.__name__}.fit(x)."
+        )
+    if is_traced(data, weights, by, known):
+        if by is not None:
+            raise ValueError("Evidence by group needs known data: under a transformation, use jax.vmap over groups instead.")
+        if not _has_moments(family, known):
+            raise ValueError(f"{family.__name__} evidence counts distinct values, which cannot be done with traced data.")
+        x = jnp.asarray(data)
+        x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+        return _moments(family, x, weights, None, known, groups=0)
+    x, weights = observe(family, data, weights, known)
+    labels, codes = (None, None) if by is None else group_codes(by, len(x))
+    if family.discrete and np.ndim(x) == 1:
+        values, counts = count_values(np.asarray(x), None if weights is None else np.asarray(weights, np.float64), codes, len(labels or ()))
+        if not _has_moments(family, known):
+            return Tally(values, counts, known, family, labels)
+        with float64_scope():
+            moments = jax.tree.map(np.asarray, _reduce_counts(family, values, counts, known))
+    else:
+        with float64_scope():
+            moments = jax.tree.map(np.asarray, _reduce(family, x, weights, codes, known, groups=len(labels or ())))
+    return moments if labels is None else moments._replace(labels=labels)
+
+
+def _has_moments(family: Any, known: Mapping[str, Any]) -> bool:
+    return family.layout is not None and all(name in known for name in family.known_parameters)
+
+
+def check_known(family: Any, known: dict[str, Any]) -> dict[str, Any]:
+    """Known parameters, checked by name and value."""
+    unexpected = set(known) - set(family.known_parameters)
+    if unexpected:
+        allowed = ", ".join(family.known_parameters) or "none"
+        raise TypeError(f"{family.__name__} takes these known parameters: {allowed}; got {', '.join(sorted(unexpected))}.")
+    known = {name: as_parameter(value) for name, value in known.items() if value is not None}
+    for name, value in known.items():
+        check_parameter(family.__name__, name, value, family.parameters[name]["constraint"])
+    return {name: value if is_traced(value) else to_float64(np.asarray(value)) for name, value in known.items()}
+
+
+@functools.partial(jax.jit, static_argnames=("family", "groups"))
+def _reduce(family: Any, x: Any, weights: Any, codes: Any, known: Any, groups: int) -> Moments:
+    return _moments(family, x.astype(jnp.float64), weights, codes, known, groups)
+
+
+def _moments(family: Any, x: Any, weights: Any, codes: Any, known: Any, groups: int) -> Moments:
+    weights = None if weights is None else jnp.asarray(weights).astype(x.dtype)
+    if codes is None:
+        total, spread = functools.partial(jnp.sum, axis=0), lambda c: c[None] if c.ndim else c
+    else:
+        total, spread = functools.partial(jax.ops.segment_sum, segment_ids=codes, num_segments=groups), lambda c: c[codes]
+    return _assemble(family, x, weights, known, total, spread)
+
+
+@functools.partial(jax.jit, static_argnames=("family",))
+def _reduce_counts(family: Any, values: Any, counts: Any, known: Any) -> Moments:
+    values = values.astype(jnp.float64).reshape((1,) * (counts.ndim - 1) + values.shape)
+    return _assemble(family, values, counts, known, functools.partial(jnp.sum, axis=-1), lambda c: c[..., None])
+
+
+@functools.partial(jax.jit, static_argnames=("family",))
+def reduce_rows(family: Any, x: Any, weights: Any, known: Any) -> Moments:
+    """Moments of each row of a matrix (folds × observations), where `weights` is 0 or 1."""
+    return _assemble(family, x.astype(jnp.float64), weights, known, functools.partial(jnp.sum, axis=-1), lambda c: c[..., None])
+
+
+def _assemble(family: Any, x: Any, weights: Any, known: Any, total: Any, spread: Any) -> Moments:
+    count, mean, gaps = family.layout.reduce(x, weights, total, spread)
+    base = family._log_base(x, known)
+    log_base = jnp.zeros_like(mean) if base is None else total(base if weights is None else weights * base)
+    return Moments(count, mean, gaps, log_base, known, family)
+
+
+def group_codes(by: Any, rows: int) -> tuple[tuple[Any, ...], np.ndarray]:
+    """Sorted distinct labels, and for each row the number of its label."""
+    by = np.asarray(by)
+    if by.shape != (rows,):
+        raise ValueError(f"`by` needs one label per observation; got shape {by.shape} for {rows} observations.")
+    labels, codes = np.unique(by, return_inverse=True)
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise ValueError(f"`by` has missing labels, first in row {int(np.argwhere(np.isnan(by))[0, 0])}: give them a name or drop those rows.")
+    return tuple(labels.tolist()), codes.astype(np.int32)
+
+
+def observe(family: Any, data: Any, weights: Any, known: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
+    """Observations and weights as arrays that lie in the family's domain, else an error that names the first row that does not."""
+    x = data if is_traced(data) or isinstance(data, jax.Array) else np.asarray(data)
+    if np.ndim(x) == 0:
+        raise ValueError(f"Observations are an array with one row each; got the single number {x}. Put it in a list.")
+    if is_traced(x, weights):
+        return x, weights
+    if x.dtype.kind not in "biuf" and not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"Observations are numbers; got {x.dtype} such as {x.reshape(-1)[0]!r}." if x.size else "Observations are numbers; got none.")
+    if weights is not None:
+        weights = weights if isinstance(weights, jax.Array) else np.asarray(weights)
+        if weights.shape != x.shape:
+            raise ValueError(f"Weights go one to an observation; got shape {weights.shape} for observations of shape {x.shape}.")
+        bad = ~(np.isfinite(np.asarray(weights)) & (np.asarray(weights) >= 0))
+        if bad.any():
+            row = np.argwhere(bad)[0]
+            raise ValueError(f"Weights are finite and at least 0; row {row[0]} has {np.asarray(weights)[tuple(row)]}.")
+    support = family._data_support(known or {})
+    if x.size:
+        with float64_scope():
+            good = bool(_all_inside(x, support))
+        if not good:
+            raise ValueError(outside_message(family.__name__, np.asarray(x), support))
+    return x, weights
+
+
+@jax.jit
+def _all_inside(x: Any, support: Support) -> Any:
+    low, high = jnp.min(x), jnp.max(x)
+    ends = Support(support.lower, support.upper, False, support.open_lower, support.open_upper)
+    good = ends.contains(low) & ends.contains(high) & jnp.isfinite(low) & jnp.isfinite(high)
+    if support.discrete and jnp.issubdtype(x.dtype, jnp.floating):
+        good &= jnp.max(jnp.abs(x - jnp.round(x))) == 0
+    return good
+
+
+def outside_message(name: str, x: np.ndarray, support: Support) -> str:
+    """A sentence about the first observation outside the support."""
+    bad = ~(support.contains(x) & np.isfinite(x))
+    first = np.argwhere(bad)[0]
+    value, row, number = x[tuple(first)], first[0], int(bad.sum())
+    what = "missing (NaN)" if np.isnan(value) else f"{value:g}"
+    more = f" ({number:,} such rows in all)" if number > 1 else ""
+    return f"{name} lives on {support}; row {row} is {what}{more}. Drop or mend such rows, or choose another family."

@@ -1,0 +1,85 @@
+"""What became of a fit, as a value that reads as a sentence."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["Outcome", "Reason"]
+
+
+class Reason(IntEnum):
+    """Why there is, or is not, a maximum of the likelihood."""
+
+    MAXIMUM = 0
+    NO_DATA = 1
+    ALL_ZERO = 2
+    ALL_SAME = 3
+    ALL_AT_UPPER_END = 4
+    NOT_CONVERGED = 5
+    UNDERDISPERSED = 6
+    LIGHT_TAILS = 7
+    UNSEEN_CATEGORY = 8
+    POINT_MASS = 9
+    OVERDISPERSED = 10
+
+
+_SENTENCES = {
+    Reason.MAXIMUM: "the likelihood has its maximum here",
+    Reason.NO_DATA: "there are no observations, so that every distribution fits equally well",
+    Reason.ALL_ZERO: "all observations are zero: the likelihood grows without end towards the border of the parameters",
+    Reason.ALL_SAME: "all observations are equal: the likelihood grows without bound as the distribution narrows on that point",
+    Reason.ALL_AT_UPPER_END: "all observations are at their upper end: the likelihood grows towards the border of the parameters",
+    Reason.NOT_CONVERGED: "the iteration did not settle within its limit",
+    Reason.UNDERDISPERSED: "the variance does not exceed the mean: the likelihood grows towards infinite concentration, where the"
+    " family becomes Poisson",
+    Reason.LIGHT_TAILS: "the tails are no heavier than normal: the likelihood grows towards infinite degrees of freedom, where the"
+    " family becomes Normal",
+    Reason.UNSEEN_CATEGORY: "a category was never seen: the likelihood grows towards probability zero for it",
+    Reason.POINT_MASS: "too many observations are equal: the likelihood grows without bound as the scale shrinks around them",
+    Reason.OVERDISPERSED: "the variance is not below the mean: the likelihood grows towards infinitely many trials, where the family"
+    " becomes Poisson",
+}
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Outcome:
+    """Whether a maximum was found, elementwise over a batch of fits.
+
+    Attributes:
+        code: values of `Reason`, as integers of any shape (traced values too).
+    """
+
+    code: Any
+
+    @property
+    def ok(self) -> Any:
+        """Whether the maximum exists and was found; the shape of `code`."""
+        return self.code == Reason.MAXIMUM.value
+
+    @property
+    def reason(self) -> Reason:
+        """The worst of the batch: the first that is not a maximum, else `Reason.MAXIMUM`."""
+        codes = np.atleast_1d(np.asarray(self.code))
+        bad = codes[codes != Reason.MAXIMUM]
+        return Reason(int(bad[0])) if bad.size else Reason.MAXIMUM
+
+    def __str__(self) -> str:
+        codes = np.atleast_1d(np.asarray(self.code))
+        bad = np.flatnonzero(codes != Reason.MAXIMUM)
+        sentence = _SENTENCES[self.reason]
+        if codes.size > 1 and bad.size:
+            return f"in {bad.size} of {codes.size} fits, first in number {bad[0]}, {sentence}"
+        return sentence
+
+    @staticmethod
+    def first(*cases: tuple[Any, Reason]) -> "Outcome":
+        """The reason of the first condition that holds, elementwise, else a maximum."""
+        code = jnp.zeros(jnp.broadcast_shapes(*(jnp.shape(c) for c, _ in cases)), jnp.int32)
+        for condition, reason in reversed(cases):
+            code = jnp.where(condition, reason.value, code)
+        return Outcome(code)

@@ -1,0 +1,60 @@
+"""Parameters of distributions: their domains, defaults and checks."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from surprax.numerics.precision import is_traced
+
+__all__ = ["Constraint", "as_parameter", "check_parameter", "count", "parameter", "positive", "probability", "real"]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What a parameter must be, in words and as a test that works on NumPy arrays."""
+
+    words: str
+    holds: Callable[[Any], Any]
+
+
+real = Constraint("finite", np.isfinite)
+positive = Constraint("positive and finite", lambda v: (v > 0) & np.isfinite(v))
+probability = Constraint("between 0 and 1", lambda v: (v >= 0) & (v <= 1))
+count = Constraint("a whole number, at least 0", lambda v: (v >= 0) & (v == np.floor(v)) & np.isfinite(v))
+not_nan = Constraint("a number", lambda v: ~np.isnan(v))
+
+
+def parameter(constraint: Constraint, *, default: Any = dataclasses.MISSING, event_dim: int = 0) -> Any:
+    """A dataclass field that holds a parameter; `event_dim` of its last axes belong to one distribution, the others are batch."""
+    return dataclasses.field(default=default, metadata={"constraint": constraint, "event_dim": event_dim})
+
+
+def as_parameter(value: Any) -> Any:
+    """An array that keeps the digits given: NumPy float64 for Python numbers, the given dtype for floating arrays.
+
+    A distribution holds what it was given; JAX's precision decides how it computes with it.
+    """
+    if is_traced(value):
+        return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(jnp.result_type(float))
+    if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"Parameters are real numbers; got {value!r}.")
+    return array.astype(np.float64)
+
+
+def check_parameter(owner: str, name: str, value: Any, constraint: Constraint) -> None:
+    """Raise `ValueError` naming distribution, parameter, value and index; traced values are left alone."""
+    if is_traced(value):
+        return
+    array = np.asarray(value)
+    good = constraint.holds(array)
+    if not np.all(good):
+        index = tuple(int(i) for i in np.argwhere(~good)[0])
+        where = f" at index {index if len(index) > 1 else index[0]}" if index else ""
+        raise ValueError(f"{owner}: {name} must be {constraint.words}; got {array[index]!s}{where}.")
