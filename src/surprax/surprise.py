@@ -38,7 +38,9 @@ def surprise(p: ArrayLike | None = None, unit: Unit = "nat", *, log_prob: ArrayL
     1000.0
     """
     if (p is None) == (log_prob is None):
-        raise ValueError("Surprise needs either a probability `p` or a `log_prob`; got " + ("neither." if p is None else "both."))
+        raise ValueError(
+            "Surprise needs either a probability `p` or a `log_prob`; got " + ("neither." if p is None else "both.")
+        )
     if log_prob is not None:
         return from_nats(0.0 - _floating(log_prob), unit)
     if not is_traced(p):
@@ -81,4 +83,6 @@ def _require(x: ArrayLike, condition, requirement: str) -> None:
     if np.any(bad):
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         where = f" at index {index if len(index) > 1 else index[0]}" if index else ""
-        raise ValueError(f"{requirement}; got {values[index]:g}{where}. Logarithms of probabilities go in as log_prob=.")
+        raise ValueError(
+            f"{requirement}; got {values[index]:g}{where}. Logarithms of probabilities go in as log_prob=."
+        )

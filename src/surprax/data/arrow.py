@@ -1,5 +1,6 @@
 """Arrow's columns as NumPy's: the types that are numbers, the words for those that are not, labels as codes."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import pyarrow.compute as pc
 
 from surprax.data.errors import DataError, Origin, quoted, shortened
 
-__all__ = ["encoded", "first_text", "is_arrow", "kind", "labels", "numbers", "of_labels"]
+__all__ = ["encoded", "first_text", "is_arrow", "kind", "labels", "numbers", "of_labels", "whole"]
+
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
 def is_arrow(x: object) -> bool:
@@ -39,7 +42,7 @@ def kind(type_: pa.DataType) -> str:
         return "durations"
     if is_.is_nested(type_):
         return "lists or records"
-    if is_.is_binary(type_) or is_.is_large_binary(type_) or is_.is_fixed_size_binary(type_) or is_.is_binary_view(type_):
+    if "binary" in str(type_):
         return "bytes"
     return f"values of type {type_}"
 
@@ -75,7 +78,8 @@ def labels(array: Any, origin: Origin) -> tuple[np.ndarray, np.ndarray | None]:
         return np.zeros(len(array)), missing
     if found == "text":
         text = pc.fill_null(pc.utf8_trim_whitespace(array.cast(pa.string())), "")
-        return np.asarray(text.to_pylist(), dtype=np.str_), missing
+        blank = pc.equal(text, "").to_numpy(zero_copy_only=False)
+        return np.asarray(text.to_pylist(), dtype=np.str_), blank if blank.any() else None
     if found == "numbers":
         return numbers(array, origin)
     return array.to_numpy(zero_copy_only=False), missing
@@ -94,15 +98,37 @@ def of_labels(values: np.ndarray, origin: Origin) -> Any:
 
 
 def encoded(array: Any) -> tuple[list[Any], np.ndarray]:
-    """The distinct labels of a column in order of appearance, and int32 codes into them; −1 where one is missing."""
+    """The distinct labels that occur in a column, and int32 codes into them; −1 where one is missing."""
+    array = _whole(array)
+    if pa.types.is_dictionary(array.type) and array.dictionary.null_count == 0:
+        names, codes = array.dictionary.to_pylist(), _codes(array.indices)
+        if len(set(names)) == len(names):
+            used = np.flatnonzero(np.bincount(codes + 1, minlength=len(names) + 1)[1:])
+            rank = np.full(len(names) + 1, -1, np.int32)
+            rank[used] = np.arange(len(used), dtype=np.int32)
+            return [names[i] for i in used], rank[codes]
     array = _flat(array)
     if pa.types.is_floating(array.type):
         array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
     if pa.types.is_null(array.type):
         return [], np.full(len(array), -1, np.int32)
     encoding = array.dictionary_encode()
-    codes = pc.fill_null(encoding.indices, -1).to_numpy(zero_copy_only=False)
-    return encoding.dictionary.to_pylist(), codes
+    return encoding.dictionary.to_pylist(), _codes(encoding.indices)
+
+
+def _codes(indices: Any) -> np.ndarray:
+    """Indices into a dictionary as int32, −1 for null."""
+    return pc.fill_null(indices.cast(pa.int32()), -1).to_numpy(zero_copy_only=False)
+
+
+def whole(labels: list[Any]) -> list[Any]:
+    """Text labels as integers, if each is one in plain digits; 007 is not, because its zeros may mean something.
+
+    >>> whole(["10", "9", "-1"]), whole(["10", "09"])
+    ([10, 9, -1], ['10', '09'])
+    """
+    plain = all(isinstance(label, str) and _WHOLE.fullmatch(label) for label in labels)
+    return [int(label) for label in labels] if plain else labels
 
 
 def first_text(array: Any, decimal: str = ".") -> tuple[int, str] | None:
@@ -129,26 +155,33 @@ def _is_numeral(text: str) -> bool:
 
 def _flat(array: Any) -> Any:
     """One contiguous array, without chunks and without dictionary."""
+    array = _whole(array)
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _whole(array: Any) -> Any:
+    """One contiguous array, without chunks."""
     if not is_arrow(array):
         array = pa.array(array)
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks() if array.num_chunks != 1 else array.chunk(0)
     if isinstance(array, pa.ChunkedArray):  # what combine_chunks leaves when there was no chunk at all
         array = pa.array([], array.type)
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    return array
 
 
 def _not_numbers(array: Any, found: str, origin: Origin) -> DataError:
     if found == "text":
         first = first_text(array, origin.decimal)
         if first is None:
-            return DataError(f"{origin.what} must have at least one value: all {len(array)} are missing")
+            found = f"found only missing ones, {len(array)} of them"
+            return DataError(f"{origin.what} must have at least one value: {found}")
         row, text = first
         return DataError(
             f"{origin.what} must hold numbers: found the text {shortened(text)} at {origin.place(row)}; "
-            "correct it or name another column"
+            "correct or convert it"
         )
     present = array.is_valid().to_numpy(zero_copy_only=False)
     row = int(present.argmax()) if len(present) else 0
     example = f", first at {origin.place(row)} ({shortened(array[row].as_py())})" if len(present) else ""
-    return DataError(f"{origin.what} must hold numbers: found {found}{example}; convert them to numbers")
+    return DataError(f"{origin.what} must hold numbers: found {found}{example}; convert them")

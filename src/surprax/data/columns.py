@@ -6,9 +6,9 @@ from typing import Any, final
 
 import numpy as np
 
-from surprax.data.errors import DataError, Origin, are, quoted, shortened
+from surprax.data.errors import DataError, Origin, are, it, quoted, shortened
 
-__all__ = ["Column", "as_column", "as_groups", "settle"]
+__all__ = ["Column", "as_column", "as_groups", "refuse_infinite", "settle"]
 
 _NOT_NUMBERS = {"U": "text", "S": "bytes", "T": "text", "c": "complex numbers", "M": "dates", "m": "durations"}
 
@@ -73,7 +73,7 @@ def as_column(x: Any, name: str = "x") -> np.ndarray:
     dtype('float32')
     >>> as_column(["a"], "height")
     Traceback (most recent call last):
-    surprax.data.errors.DataError: height must hold numbers: found the text 'a' at height[0]; convert it to numbers
+    surprax.data.errors.DataError: height must hold numbers: found the text 'a' at height[0]; correct or convert it
     """
     return Column.of(x, name).values
 
@@ -102,63 +102,63 @@ def as_groups(by: Any, name: str = "by") -> tuple[tuple[Hashable, ...], np.ndarr
         raise DataError(f"{name} must have at least one label: found none")
     missing = codes < 0
     if missing.any():
-        raise _missing(missing, origin, "labels", "; label them or take those rows out")
+        raise _missing(missing, origin, "labels", "label {} or take such rows out")
     try:
         order = sorted(range(len(labels)), key=labels.__getitem__)
     except TypeError:
         kinds = sorted({type(label).__name__ for label in labels})
-        raise DataError(f"{name} must hold labels of one kind: found {' and '.join(kinds)}; convert them to text") from None
+        raise DataError(
+            f"{name} must hold labels of one kind: found {' and '.join(kinds)}; convert them to text"
+        ) from None
     rank = np.empty(len(labels), np.int32)
     rank[order] = np.arange(len(labels), dtype=np.int32)
     return tuple(labels[i] for i in order), rank[codes]
 
 
-def settle(
-    name: str, values: np.ndarray, missing: np.ndarray | None, origin: Origin, *, drop_missing: bool, row: int = 0
-) -> Column:
+def settle(name: str, values: np.ndarray, missing: np.ndarray | None, origin: Origin, *, drop_missing: bool) -> Column:
     """The column that is left when missing values are dropped or refused and infinite ones are refused.
 
-    `missing` marks nulls (None: there are none); NaN is added to them. `row` is where `values` starts in its origin.
+    `missing` marks nulls (None: there are none); NaN is added to them.
     """
     count = len(values)
     if count == 0:
         raise DataError(f"{origin.what} must have at least one value: found none")
-    missing, infinite = _blemishes(values, missing)
+    missing = _all_missing(values, missing)
     if missing is not None:
         if missing.all():
-            raise DataError(f"{origin.what} must have at least one value: all {count} are missing")
+            raise DataError(f"{origin.what} must have at least one value: found only missing ones, {count} of them")
         if not drop_missing:
-            raise _missing(missing, origin, "values", "; fill them in or ask for drop_missing")
-    if infinite is not None:
-        first = int(infinite.argmax())
-        bad = int(infinite.sum())
-        raise DataError(
-            f"{origin.what} must be finite: {bad} of {count} {are(bad)} infinite, "
-            f"first at {origin.place(row + first)} ({values[first]}); correct or remove {'it' if bad == 1 else 'them'}"
-        )
+            raise _missing(missing, origin, "values", "fill {} in or drop {} (drop_missing)")
+    refuse_infinite(values, origin)
     if missing is None:
         return Column(name, values)
     rows = np.flatnonzero(~missing)
-    return Column(name, values[rows], rows + row, count - len(rows))
+    return Column(name, values[rows], rows, count - len(rows))
 
 
-def _blemishes(values: np.ndarray, missing: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Masks of what is missing and of what is infinite; None where nothing is."""
-    if missing is not None and not missing.any():
-        missing = None
-    if values.dtype.kind != "f" or np.isfinite(values).all():
-        return missing, None
-    nan = np.isnan(values)
-    absent = nan if missing is None else nan | missing
-    infinite = np.isinf(values) & ~absent
-    return (absent if absent.any() else None), (infinite if infinite.any() else None)
+def refuse_infinite(values: np.ndarray, origin: Origin) -> None:
+    """Raise a `DataError` that names the first infinite value, if there is one; NaN passes."""
+    if values.dtype.kind != "f" or not (infinite := np.isinf(values)).any():
+        return
+    first, bad = int(infinite.argmax()), int(infinite.sum())
+    raise DataError(
+        f"{origin.what} must be finite: {bad} of {len(values)} {are(bad)} infinite, "
+        f"first at {origin.place(first)} ({values[first]}); correct or remove {it(bad)}"
+    )
+
+
+def _all_missing(values: np.ndarray, missing: np.ndarray | None) -> np.ndarray | None:
+    """A mask of nulls and NaN; None where there is neither."""
+    if values.dtype.kind == "f" and (nan := np.isnan(values)).any():
+        missing = nan if missing is None else nan | missing
+    return missing if missing is not None and missing.any() else None
 
 
 def _missing(missing: np.ndarray, origin: Origin, things: str, remedy: str) -> DataError:
     count = int(missing.sum())
     return DataError(
         f"{origin.what} must have no missing {things}: {count} of {len(missing)} {are(count)} missing, "
-        f"first at {origin.place(int(missing.argmax()))}{remedy}"
+        f"first at {origin.place(int(missing.argmax()))}; {remedy.replace('{}', it(count))}"
     )
 
 
@@ -171,19 +171,29 @@ def _series_or_array(x: Any, origin: Origin) -> Any:
         if from_arrow:
             return x
         try:
-            x = np.asarray(x)
+            x = _listed(x) if isinstance(x, list | tuple) else np.asarray(x)
         except (ValueError, TypeError):
-            found = f"a ragged {type(x).__name__}" if isinstance(x, list | tuple) else f"a {type(x).__name__}"
+            found = "rows of unequal length" if isinstance(x, list | tuple) else f"something of type {type(x).__name__}"
             raise DataError(f"{origin.what} must be one column: found {found}; pass an array or a list") from None
     if x.ndim == 0:
         value = x[()]
         single = isinstance(value, str | bytes | bool | int | float | complex | np.generic)
-        found = f"the single value {shortened(value)}" if single else f"a {type(value).__name__}"
+        value = value.item() if isinstance(value, np.generic) else value
+        found = f"the single value {shortened(value)}" if single else f"something of type {type(value).__name__}"
         raise DataError(f"{origin.what} must be one column: found {found}; pass an array or a list of values")
     if x.ndim > 1:
         shape = f"an array of shape {x.shape}"
-        raise DataError(f"{origin.what} must be one column: found {shape}; pass one column of it, as in {origin.what}[:, 0]")
+        raise DataError(
+            f"{origin.what} must be one column: found {shape}; pass one column of it, as in {origin.what}[:, 0]"
+        )
     return x
+
+
+def _listed(x: list[Any] | tuple[Any, ...]) -> np.ndarray:
+    """A list as an array, without NumPy's turning of numbers into text, or of wide integers into floats, on the way."""
+    array = np.asarray(x)
+    rounded = array.dtype.kind == "f" and array.ndim == 1 and all(isinstance(value, int) for value in x)
+    return np.array(x, dtype=object) if array.dtype.kind in "US" or rounded else array
 
 
 def _from_data_frame(x: Any, origin: Origin) -> Any:
@@ -206,7 +216,7 @@ def _numbers(x: Any, origin: Origin) -> tuple[np.ndarray, np.ndarray | None]:
     if isinstance(x, Column):
         x = x.values
     if np.ma.isMaskedArray(x):
-        values, _ = _numbers(np.ma.getdata(x), origin)
+        values, _ = _numbers(x.filled(0) if x.dtype.kind in "biuf" else x.data, origin)  # under a mask lies anything
         return values, np.ma.getmaskarray(x)
     array = _series_or_array(x, origin)
     if not isinstance(array, np.ndarray):
@@ -233,7 +243,7 @@ def _standard(array: np.ndarray, origin: Origin) -> np.ndarray:
     if len(array) == 0:
         return np.empty(0)
     first = f"the text {shortened(str(array[0]))}" if found == "text" else f"{found} ({shortened(array[0])})"
-    raise DataError(f"{origin.what} must hold numbers: found {first} at {origin.place(0)}; convert it to numbers")
+    raise DataError(f"{origin.what} must hold numbers: found {first} at {origin.place(0)}; correct or convert it")
 
 
 def _from_objects(array: np.ndarray, origin: Origin) -> tuple[np.ndarray, np.ndarray | None]:
@@ -245,7 +255,7 @@ def _from_objects(array: np.ndarray, origin: Origin) -> tuple[np.ndarray, np.nda
             kind = "the text" if isinstance(value, str) else f"a {type(value).__name__}"
             raise DataError(
                 f"{origin.what} must hold numbers: found {kind} {shortened(value)} at {origin.place(row)}; "
-                "convert it to numbers"
+                "correct or convert it"
             )
     present = [value for value, absent in zip(objects, missing) if not absent]
     whole = all(isinstance(value, int | np.integer) for value in present)
@@ -275,10 +285,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    real = isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)
-    return real or type(value).__name__ in ("Decimal", "Fraction") or (getattr(value, "ndim", None) == 0 and _real(value))
-
-
-def _real(value: Any) -> bool:
-    """Whether a zero-dimensional array (JAX's, say) holds a real number."""
-    return np.asarray(value).dtype.kind in "biuf"
+    if isinstance(value, bool | int | float) or type(value).__name__ in ("Decimal", "Fraction"):
+        return True
+    # NumPy's scalars, and arrays without dimensions (JAX's, say).
+    return getattr(value, "ndim", None) == 0 and np.asarray(value).dtype.kind in "biuf"

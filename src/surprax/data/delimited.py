@@ -1,12 +1,14 @@
 """CSV and TSV files: what separates their fields, where their header ends, and which line a value stands in."""
 
+import collections
+import contextlib
 import csv
 import gzip
 import io
 import itertools
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -15,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from surprax.data import arrow
-from surprax.data.errors import DataError, shortened
+from surprax.data.errors import DataError, no_rows, shortened
 from surprax.data.sources import Batch, Source
 
 __all__ = ["CsvFile"]
@@ -31,10 +33,10 @@ _DECIMAL_POINT = re.compile(r'(^|[;\t|])\s*"?[-+]?\d+\.\d+"?\s*($|[;\t|])', re.M
 class CsvFile(Source):
     """A text file of separated fields with column names in its first line.
 
-    The separator is the one of comma, semicolon, tab and bar that cuts the first lines into equally many fields; where it is not
-    the comma and numbers are written 1,5, the comma is taken for the decimal sign. Fields may be quoted, and then hold
-    separators and line ends. Empty lines are no rows, except between the rows of a file with one column, where they are missing
-    values. Missing are the empty field, NA, N/A, NaN, NULL and their like.
+    The separator is the one of comma, semicolon, tab and bar that cuts the first lines into equally many fields;
+    where it is not the comma and numbers are written 1,5, the comma is taken for the decimal sign. Fields may be
+    quoted, and then hold separators and line ends. Empty lines are no rows, except between the rows of a file with
+    one column, where they are missing values. Missing are the empty field, NA, N/A, NaN, NULL and their like.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +48,7 @@ class CsvFile(Source):
             self._separator = "\t" if is_tsv else _separator(text)
             self.names, self._header_lines = self._header(text)
         except csv.Error as error:
-            raise DataError(f"{path.name} must be a CSV file: its first lines are not ({error}); write it anew") from None
+            raise DataError(f"{path.name} must be a CSV file: it does not begin as one ({error})") from None
         comma = self._separator != "," and bool(_DECIMAL_COMMA.search(text)) and not _DECIMAL_POINT.search(text)
         self.decimal = "," if comma else "."
         separated = () if is_tsv or self._separator == "," else (f"{_SEPARATORS[self._separator]}-separated",)
@@ -56,7 +58,8 @@ class CsvFile(Source):
         keys = self._keys([*names, *labels])
         types = {keys[name]: pa.string() for name in labels}
         with self._bytes() as stream:
-            table = self._parsing(lambda: pa.csv.read_csv(stream, *self._options(), self._conversion(keys.values(), types)))
+            conversion = self._conversion(keys.values(), types)
+            table = self._parsing(lambda: pa.csv.read_csv(stream, *self._options(), conversion))
             self._check_quotes(stream)
         return {name: table.column(key) for name, key in keys.items()}
 
@@ -68,12 +71,12 @@ class CsvFile(Source):
         types: dict[str, Any] = {}
         done = 0
         while True:
-            with self._bytes() as stream:
+            seen = 0
+            with self._bytes() as stream, contextlib.closing(self._pieces(stream, keys, text | types)) as pieces:
                 try:
-                    seen = 0
-                    for piece in self._pieces(stream, keys, text | types):
+                    for piece in pieces:
                         start, seen = seen, seen + piece.num_rows
-                        types = {key: _settled(piece.schema.field(key).type) for key in keys.values() if key not in text}
+                        types = {key: _settled(piece.schema.field(key).type) for key in keys.values() - text.keys()}
                         if seen > done:
                             piece = piece.slice(max(0, done - start))
                             done = seen
@@ -122,7 +125,7 @@ class CsvFile(Source):
     def _bytes(self) -> "_Bytes":
         return _Bytes(self.path, zipped=self._zipped, trimmed=len(self.names) == 1)
 
-    def _pieces(self, stream: "_Bytes", keys: dict[str, str], types: dict[str, Any]) -> Iterator[Any]:
+    def _pieces(self, stream: "_Bytes", keys: dict[str, str], types: dict[str, Any]) -> Generator[Any]:
         """Blocks of rows; a value that does not fit the type of its column raises `_WrongTypeError`."""
         conversion = self._conversion(keys.values(), types)
         reader = self._parsing(lambda: pa.csv.open_csv(stream, *self._options(), conversion), types)
@@ -139,14 +142,18 @@ class CsvFile(Source):
         except pa.ArrowInvalid as error:
             message = str(error)
         except (gzip.BadGzipFile, EOFError, zlib.error):
-            raise DataError(f"{self.path.name} must be a whole gzip file: it is damaged or cut short; write it anew") from None
+            raise DataError(f"{self.path.name} must be a whole gzip file: it is damaged or cut short") from None
         except OSError as error:
-            raise DataError(f"{self.path.name} must be readable: {(error.strerror or str(error)).lower()}; try again") from None
-        if "Empty CSV" in message:
-            raise self._no_rows()
+            reason = (error.strerror or str(error)).lower()
+            raise DataError(f"{self.path.name} must be readable: {reason}") from None
+        if "Empty CSV" in message or "Could not skip" in message:
+            raise no_rows(self.path.name)
+        if "invalid UTF8" in message:
+            raise DataError(f"{self.path.name} must be UTF-8 text: a label in it is not; save it anew as CSV in UTF-8")
         if "conversion error" in message and types is not None:
             raise _WrongTypeError
-        raise self._ragged() or self._open_quote() or DataError(f"{self.path.name} must be a CSV file: {message.splitlines()[0]}; write it anew")
+        fault = self._ragged() or self._open_quote()
+        raise fault or DataError(f"{self.path.name} must be a CSV file: {message.splitlines()[0]}")
 
     # The header and the format.
 
@@ -164,7 +171,7 @@ class CsvFile(Source):
 
     def _header(self, text: str) -> tuple[tuple[str, ...], int]:
         """Column names, and how many lines of the file they and the empty lines before them take."""
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self._separator)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self._separator, skipinitialspace=True)
         fields = next((record for record in reader if any(field.strip() for field in record)), ["\ufffd"])
         if "\ufffd" in "".join(fields):
             raise DataError(f"{self.path.name} must be UTF-8 text: its header is not; save it anew as CSV in UTF-8")
@@ -172,7 +179,8 @@ class CsvFile(Source):
         if all(_is_number(name) for name in names):
             first = self._separator.join(names)
             raise DataError(
-                f"{self.path.name} must have column names in its first line: found numbers ({shortened(first)}); add a line of names"
+                f"{self.path.name} must begin with column names: found numbers in its first line ({shortened(first)}); "
+                "add a line of names above it"
             )
         # An index that was written along has no name; this is what data frames call it.
         return tuple(name or f"Unnamed: {i}" for i, name in enumerate(names)), reader.line_num
@@ -218,18 +226,13 @@ class CsvFile(Source):
                 pass
             if not stream.odd_quotes:
                 return None
-        last: tuple[int, list[str]] | None = None
-        for last in self._records():
-            pass
-        if last is None or not any("\n" in field or "\r" in field for field in last[1]):
+        last = collections.deque(self._records(), maxlen=1)
+        if not last or not any("\n" in field or "\r" in field for field in last[0][1]):
             return None
         return DataError(
-            f"{self.path.name} must close every quote: one that opens in line {last[0]} is still open at the end; "
+            f"{self.path.name} must close every quote: one that opens in line {last[0][0]} is still open at the end; "
             "correct that line"
         )
-
-    def _no_rows(self) -> DataError:
-        return DataError(f"{self.path.name} must hold rows: it has column names and nothing below them; check how it was written")
 
     def _text_among_numbers(self, names: Sequence[str]) -> DataError:
         """The first value in one of these columns that is no number."""
@@ -245,10 +248,10 @@ class CsvFile(Source):
                             place = self.places([row + found[0]])[0]
                             return DataError(
                                 f"column {shortened(name)} of {self.path.name} must hold numbers: found the text "
-                                f"{shortened(found[1])} at {place}; correct it or name another column"
+                                f"{shortened(found[1])} at {place}; correct or convert it"
                             )
                     row += piece.num_rows
-        return DataError(f"{self.path.name} must hold numbers in {', '.join(names)}; correct it or name other columns")
+        return DataError(f"{self.path.name} must hold numbers in {', '.join(names)}; correct or convert them")
 
 
 class _WrongTypeError(Exception):
@@ -257,7 +260,7 @@ class _WrongTypeError(Exception):
 
 @final
 class _Bytes(io.RawIOBase):
-    """The bytes of a file, unzipped, with what reading them shows in passing: how far it got, and whether quotes pair up.
+    """The bytes of a file, unzipped, and what reading them shows in passing: how far it got, whether quotes pair up.
 
     `trimmed` leaves out empty lines at the end.
     """
@@ -278,15 +281,16 @@ class _Bytes(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(_BLOCK), b""))
-        while not self._ready:
-            data = self._file.read(max(size, 1))
+        while len(self._ready) < size:  # Arrow takes a short read for a block, and a line may span two of them only
+            data = self._file.read(size)
             if not data:
-                return b""
+                break
             if data.count(b'"') % 2:
                 self.odd_quotes = not self.odd_quotes
             body = data.rstrip(b" \t\r\n") if self._trimmed else data
             if body:
-                self._ready, self._held = self._held + body, data[len(body) :]
+                self._ready += self._held + body
+                self._held = data[len(body) :]
             else:
                 self._held += data
         out, self._ready = self._ready[:size], self._ready[size:]
@@ -309,7 +313,7 @@ class _Bytes(io.RawIOBase):
 
 
 def _separator(text: str) -> str:
-    """The separator that cuts most of the first lines into as many fields, two or more, as the header; else the comma."""
+    """What cuts most of the first lines into as many fields, two or more, as the header; else the comma."""
     lines = [line for line in itertools.islice(io.StringIO(text, newline=""), 50) if line.strip()]
 
     def agreeing(separator: str) -> tuple[int, int]:
@@ -321,7 +325,7 @@ def _separator(text: str) -> str:
 
 
 def _settled(type_: Any) -> Any:
-    """The type to hold a column to, once its first block is known: where all was missing, whole numbers may still come."""
+    """The type to hold a column to, by its first block: where all was missing, whole numbers may still come."""
     return pa.int64() if pa.types.is_null(type_) else type_
 
 

@@ -4,11 +4,11 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["DataError", "Origin", "are", "no_such_column", "quoted", "shortened"]
+__all__ = ["DataError", "Origin", "are", "it", "no_rows", "no_such_column", "quoted", "shortened"]
 
 
 class DataError(ValueError):
-    """Data that cannot be used as they are; its text is one sentence: what is needed, what was found and where, a remedy.
+    """Data that cannot be used as they are; its text is one sentence: what is needed, what was found where, a remedy.
 
     >>> from surprax.data import as_column
     >>> try:
@@ -38,6 +38,11 @@ def are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
+def it(count: int) -> str:
+    """`it` for one, `them` for any other number of things."""
+    return "it" if count == 1 else "them"
+
+
 def shortened(value: object, most: int = 30) -> str:
     """The repr of a value, cut so that a sentence about it stays a sentence."""
     text = str(value) if not isinstance(value, str) else value
@@ -50,6 +55,11 @@ def quoted(names: Iterable[str], most: int = 6) -> str:
     names = list(names)
     shown = ", ".join(shortened(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def no_rows(whose: str) -> DataError:
+    """The refusal of a file that has columns but no rows."""
+    return DataError(f"{whose} must hold rows: it has column names and nothing below")
 
 
 def no_such_column(name: str, existing: Sequence[str], whose: str) -> DataError:

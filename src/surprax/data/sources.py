@@ -1,7 +1,9 @@
-"""Files of columns, whatever their format: what they are called, what columns they have, reading them whole or in pieces."""
+"""Files of columns, whatever their format: what columns they have, reading them whole or in pieces."""
 
 import abc
 import difflib
+import functools
+import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +45,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def read(self, names: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-        """Whole columns by name, as Arrow arrays of one type each; `labels` may hold anything, `names` should hold numbers."""
+        """Whole columns by name, as Arrow arrays: `names` should hold numbers, `labels` may hold anything."""
 
     @abc.abstractmethod
     def batches(self, names: Sequence[str], labels: Sequence[str], rows: int) -> Iterator[Batch]:
@@ -51,16 +53,23 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def places(self, rows: Sequence[int]) -> list[str]:
-        """How to point a reader at rows, counted from 0 here: the line number that an editor shows, where there is one."""
+        """How to point a reader at rows, counted from 0: by the line that an editor shows, where there are lines."""
 
     @abc.abstractmethod
     def kind(self, name: str) -> str | None:
         """What the file says a column holds (`numbers`, `text`, `dates` …); None where only its values could tell."""
 
+    @functools.cached_property
+    def _positions(self) -> dict[str, list[int]]:
+        positions: dict[str, list[int]] = {}
+        for i, name in enumerate(self.names):
+            positions.setdefault(name, []).append(i)
+        return positions
+
     def position(self, name: str) -> int:
-        """Which column, counted from 0, is called `name`; refuses names that are not there and names that are there twice."""
-        found = [i for i, other in enumerate(self.names) if other == name]
-        if not found:
+        """Which column, counted from 0, is called `name`; refuses names that are not there, or there twice."""
+        found = self._positions.get(name)
+        if found is None:
             raise no_such_column(name, self.names, self.path.name)
         if len(found) > 1:
             where = f"columns {found[0] + 1} and {found[1] + 1}"
@@ -79,14 +88,16 @@ class ParquetFile(Source):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = self._open()
+        self._file = self._open(())
         self._schema = self._file.schema_arrow
         self.names = tuple(self._schema.names)
 
-    def _open(self) -> Any:
+    def _open(self, labels: Sequence[str]) -> Any:
         try:
             # Buffered, unhurried reading holds a page or two; pre-buffering or mapping would hold whole row groups.
-            return pq.ParquetFile(self.path, memory_map=False, buffer_size=1 << 20, pre_buffer=False)
+            return pq.ParquetFile(
+                self.path, memory_map=False, buffer_size=1 << 20, pre_buffer=False, read_dictionary=list(labels)
+            )
         except pa.ArrowException:
             raise _damaged(self.path, "a Parquet file") from None
 
@@ -98,7 +109,9 @@ class ParquetFile(Source):
     def batches(self, names: Sequence[str], labels: Sequence[str], rows: int) -> Iterator[Batch]:
         wanted = [*names, *labels]
         total = max(self._file.metadata.num_rows, 1)
-        pieces = self._file.iter_batches(batch_size=rows, columns=wanted, use_threads=False)
+        # Repeated labels are stored once; so they are read once.
+        file = self._open([name for name in labels if self.kind(name) == "text"])
+        pieces = file.iter_batches(batch_size=rows, columns=wanted, use_threads=False)
         seen = 0
         while (piece := _reading(self.path, lambda: next(pieces, None))) is not None:
             seen += piece.num_rows
@@ -143,16 +156,34 @@ class ArrowFile(Source):
 
     def batches(self, names: Sequence[str], labels: Sequence[str], rows: int) -> Iterator[Batch]:
         wanted = [*names, *labels]
-        opened = pa.memory_map(str(self.path))
-        size = opened.size()
-        reader, count = self._reader(opened, wanted)
+        with self.path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        whole = pa.py_buffer(mapped)
+        # Picking columns copies them, a batch at a time; else what is not compressed stays on disk until it is used.
+        picked = () if _reading(self.path, lambda: self._on_disk(whole, wanted)) else wanted
+        opened = pa.BufferReader(whole)
+        reader, count = self._reader(opened, picked)
         pieces = iter(reader if count is None else (reader.get_batch(i) for i in range(count)))
         seen = 0
         while (piece := _reading(self.path, lambda: next(pieces, None))) is not None:
             seen += 1
+            fraction = seen / count if count else opened.tell() / whole.size
             for start in range(0, piece.num_rows, rows):
                 part = piece.slice(start, rows)
-                yield Batch({name: part.column(name) for name in wanted}, seen / count if count else opened.tell() / size)
+                yield Batch({name: part.column(name) for name in wanted}, fraction)
+                if hasattr(mmap, "MADV_DONTNEED"):  # what was read stays in the system's cache, not in this process
+                    mapped.madvise(mmap.MADV_DONTNEED)
+
+    def _on_disk(self, whole: Any, wanted: Sequence[str]) -> bool:
+        """Whether the columns of the first batch lie in the mapped file as they are, which compressed ones do not."""
+        reader, count = self._reader(pa.BufferReader(whole))
+        first = next(iter(reader), None) if count is None else reader.get_batch(0) if count else None
+        return first is None or all(
+            whole.address <= buffer.address < whole.address + whole.size
+            for name in wanted
+            for buffer in first.column(name).buffers()
+            if buffer is not None
+        )
 
     def places(self, rows: Sequence[int]) -> list[str]:
         return [f"row {row}" for row in rows]
@@ -195,7 +226,9 @@ def open_source(path: PathLike) -> Source:
         suffix = _suffix(path)
         if suffix not in _FORMATS:
             found = f"is {path.suffix!r}" if path.suffix else "is missing"
-            raise DataError(f"{path.name} must end in one of {', '.join(_FORMATS)}: its suffix {found}; save it as one of these")
+            raise DataError(
+                f"{path.name} must end in one of {', '.join(_FORMATS)}: its suffix {found}; save it as one of these"
+            )
         if path.stat().st_size == 0:
             raise DataError(f"{path.name} must hold a table: it is empty (0 bytes); check how it was written")
         return _FORMATS[suffix](path)
@@ -226,7 +259,9 @@ def _reading[T](path: Path, step: Callable[[], T]) -> T:
     try:
         return step()
     except pa.ArrowNotImplementedError as error:
-        raise DataError(f"{path.name} must be readable by Arrow: {_first_line(error)}; write it in a plainer form") from None
+        raise DataError(
+            f"{path.name} must be readable by Arrow: {_first_line(error)}; write it in a plainer form"
+        ) from None
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path.name} must be whole: it is damaged ({_first_line(error)}); write it anew") from None
 

@@ -139,13 +139,19 @@ class Evidence(abc.ABC):
                 " Install a newer surprax."
             )
         if family not in _FAMILIES:
-            raise ValueError(f"{os.fspath(path)} holds evidence for {family!r}, which is no family here; there are {sorted(_FAMILIES)}.")
+            raise ValueError(
+                f"{os.fspath(path)} holds evidence for {family!r}, which is no family here; there are {sorted(_FAMILIES)}."
+            )
         labels = document["labels"]
         return kind._from_document(
             _FAMILIES[family],
             {name: np.asarray(value, np.float64) for name, value in document["known"].items()},
             None if labels is None else tuple(labels),
-            {n: np.asarray(v, np.float64) for n, v in document.items() if isinstance(v, list | float | int) and n not in ("version", "labels")},
+            {
+                n: np.asarray(v, np.float64)
+                for n, v in document.items()
+                if isinstance(v, list | float | int) and n not in ("version", "labels")
+            },
         )
 
     @classmethod
@@ -156,9 +162,13 @@ class Evidence(abc.ABC):
 def _aligned(a: Any, b: Any, verb: str, operation: Any) -> Any:
     """Refuse evidence that does not belong together, and bring groups into one order."""
     if a.family is not b.family or type(a) is not type(b):
-        raise ValueError(f"Cannot {verb} evidence for {a.family.__name__} and for {b.family.__name__}: make both for one family.")
+        raise ValueError(
+            f"Cannot {verb} evidence for {a.family.__name__} and for {b.family.__name__}: make both for one family."
+        )
     if a.known.keys() != b.known.keys() or any(not _same(a.known[k], b.known[k]) for k in a.known):
-        raise ValueError(f"Cannot {verb} evidence with different known parameters: {_told(a.known)} and {_told(b.known)}.")
+        raise ValueError(
+            f"Cannot {verb} evidence with different known parameters: {_told(a.known)} and {_told(b.known)}."
+        )
     if a.labels != b.labels and a.labels is not None and b.labels is not None:
         union = (*a.labels, *(label for label in b.labels if label not in set(a.labels)))
         if verb == "subtract" and len(union) > len(a.labels):

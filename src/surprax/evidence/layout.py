@@ -14,8 +14,9 @@ and evidences merge exactly by the same function (Chan, Golub & LeVeque 1979 for
     gap(A ∪ B) = w_A (gap_A + D(m_A‖m)) + w_B (gap_B + D(m_B‖m))
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
@@ -39,13 +40,23 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Carrier:
-    """A function of an observation whose mean is kept, its inverse, and the open interval that a mean can lie in."""
+    """A function of an observation whose mean is kept, its inverse, and the open interval that a mean can lie in.
+
+    Where `needs_known`, both functions take the family's known parameters (a mapping) as their second argument.
+    """
 
     name: str
-    of: Callable[[Array], Array]
-    inverse: Callable[[Array], Array]
+    of: Callable[..., Array]
+    inverse: Callable[..., Array]
     lower: float = -float("inf")
     upper: float = float("inf")
+    needs_known: bool = False
+
+    def given(self, known: Mapping[str, Any]) -> "Carrier":
+        """The same carrier with known parameters filled in."""
+        if not self.needs_known:
+            return self
+        return replace(self, of=lambda x: self.of(x, known), inverse=lambda y: self.inverse(y, known))
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,14 @@ class Layout:
         """D(a‖b) of every gap, elementwise."""
         return tuple(gap.divergence(a, b) for gap in self.gaps)
 
-    def reduce(self, x: Array, weights: Array | None, total: Callable[[Array], Array], spread: Callable[[Array], Array]):
+    def reduce(
+        self,
+        x: Array,
+        weights: Array | None,
+        total: Callable[[Array], Array],
+        spread: Callable[[Array], Array],
+        known: Mapping[str, Any],
+    ):
         """Count, mean and gaps of observations `x`.
 
         `total` sums an array like `x` over the rows that belong together; `spread` hands a total back to its rows. Sums are kept
@@ -97,7 +115,7 @@ class Layout:
         weigh = (lambda v: v) if weights is None else (lambda v: weights * v)
         count = total(jnp.ones_like(x) if weights is None else weights)
         share = jnp.where(count > 0, 1.0 / jnp.where(count > 0, count, 1.0), 0.0)
-        y = self.carrier.of(x)
+        y = self.carrier.given(known).of(x)
         rough = share * total(weigh(y))
         mean = rough + share * total(weigh(y - spread(rough)))
         mean = jnp.where(count > 0, mean, NEUTRAL)

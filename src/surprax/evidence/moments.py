@@ -78,7 +78,9 @@ class Moments(Evidence, kind="moments"):
 
     def __mul__(self, factor: Any) -> Self:
         if not is_traced(factor) and np.any(~(np.asarray(factor) >= 0)):
-            raise ValueError(f"Evidence is scaled by a number that is at least 0; got {np.min(np.asarray(factor))}. To take evidence away, subtract it.")
+            raise ValueError(
+                f"Evidence is scaled by a number that is at least 0; got {np.min(np.asarray(factor))}. To take evidence away, subtract it."
+            )
         factor = to_float64(factor) if not is_traced(factor) else factor
         count = self.count * factor
         empty = count == 0
@@ -180,7 +182,9 @@ def _remove(layout: Layout, a: dict[str, Any], b: dict[str, Any]) -> dict[str, A
     gaps = within - between
     tolerance = jnp.sqrt(eps) * jnp.abs(ratio_a[..., None] * a["gaps"]) * 1e-2 + eps * jnp.abs(between)
     bad = jnp.any(gaps < -tolerance, axis=-1) & ~empty
-    leftover = empty & (jnp.abs(a["mean"] - b["mean"]) > jnp.sqrt(eps) * jnp.maximum(jnp.abs(a["mean"]), jnp.abs(b["mean"])))
+    leftover = empty & (
+        jnp.abs(a["mean"] - b["mean"]) > jnp.sqrt(eps) * jnp.maximum(jnp.abs(a["mean"]), jnp.abs(b["mean"]))
+    )
     excess = (count < -slack) | (outside & ~empty) | bad | leftover
     return {
         "count": jnp.where(empty, 0.0, count),

@@ -77,7 +77,9 @@ class Tally(Evidence, kind="tally"):
     def __mul__(self, factor: Any) -> Self:
         factor = np.asarray(to_float64(factor))
         if np.any(~(factor >= 0)):
-            raise ValueError(f"Evidence is scaled by a number that is at least 0; got {factor.min()}. To take evidence away, subtract it.")
+            raise ValueError(
+                f"Evidence is scaled by a number that is at least 0; got {factor.min()}. To take evidence away, subtract it."
+            )
         return replace(self, counts=self.counts * (factor[..., None] if factor.ndim else factor))
 
     __rmul__ = __mul__
@@ -105,7 +107,9 @@ class Tally(Evidence, kind="tally"):
         return f"Evidence({self.family.__name__}, {groups}count={np.sum(self.counts):g}, {len(self.values)} distinct values)"
 
 
-def count_values(x: np.ndarray, weights: np.ndarray | None, codes: np.ndarray | None, groups: int) -> tuple[np.ndarray, np.ndarray]:
+def count_values(
+    x: np.ndarray, weights: np.ndarray | None, codes: np.ndarray | None, groups: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Distinct values (V,) and how often each occurred: (V,), or (groups, V) with group numbers `codes`; in float64."""
     if x.size == 0:
         return np.zeros(0), np.zeros((groups, 0) if codes is not None else 0)
@@ -122,7 +126,11 @@ def count_values(x: np.ndarray, weights: np.ndarray | None, codes: np.ndarray | 
     else:
         values, inverse = np.unique(x, return_inverse=True)
         inverse = inverse if codes is None else inverse + codes * len(values)
-        counts = np.bincount(inverse, weights, minlength=len(values) * max(groups, 1)).astype(np.float64).reshape(-1, len(values))
+        counts = (
+            np.bincount(inverse, weights, minlength=len(values) * max(groups, 1))
+            .astype(np.float64)
+            .reshape(-1, len(values))
+        )
         values = values.astype(np.float64)
     return values, counts if codes is not None else counts[0]
 

@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from surprax.evidence import Layout
 from surprax.evidence.base import register_family
 from surprax.families.fitting import try_fit
 from surprax.families.outcomes import Outcome
@@ -74,6 +75,8 @@ class Distribution(abc.ABC):
     discrete: ClassVar[bool] = False
     data_support: ClassVar[Support]
     """Where observations must lie for a likelihood with free parameters to be finite."""
+    layout: ClassVar[Layout | None] = None
+    """How observations are summarised in finitely many numbers; None where they cannot be."""
 
     def __post_init__(self) -> None:
         for name, metadata in self.parameters.items():
@@ -85,7 +88,9 @@ class Distribution(abc.ABC):
                 _ = self.batch_shape
             except ValueError:
                 shapes = {name: np.shape(getattr(self, name)) for name in self.parameters}
-                raise ValueError(f"{type(self).__name__}: parameters must broadcast against each other; got shapes {shapes}.") from None
+                raise ValueError(
+                    f"{type(self).__name__}: parameters must broadcast against each other; got shapes {shapes}."
+                ) from None
 
     @classmethod
     def _of(cls, **leaves: Any) -> Self:
@@ -103,7 +108,9 @@ class Distribution(abc.ABC):
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """Shape of the batch of distributions: () for a single one."""
-        shapes = [np.shape(getattr(self, n))[: np.ndim(getattr(self, n)) - m["event_dim"]] for n, m in self.parameters.items()]
+        shapes = [
+            np.shape(getattr(self, n))[: np.ndim(getattr(self, n)) - m["event_dim"]] for n, m in self.parameters.items()
+        ]
         return np.broadcast_shapes(*shapes)
 
     def __getitem__(self, index: Any) -> Self:
@@ -144,7 +151,9 @@ class Distribution(abc.ABC):
         d, x = align(self, floating(x))
         inside = d.support.contains(x)
         value = d._log_density(jnp.where(inside, x, d._inner_point()))
-        return jnp.where(inside, value, jnp.where(jnp.isnan(x), jnp.nan, jnp.where(jnp.isnan(value), jnp.nan, -jnp.inf)))
+        return jnp.where(
+            inside, value, jnp.where(jnp.isnan(x), jnp.nan, jnp.where(jnp.isnan(value), jnp.nan, -jnp.inf))
+        )
 
     @compiled(static=("unit",))
     def surprise(self, x: ArrayLike, unit: Unit = "nat") -> Array:
@@ -196,6 +205,16 @@ class Distribution(abc.ABC):
     def _wide(self, value: Any) -> Array:
         value = jnp.asarray(value)
         return jnp.broadcast_to(value, self.batch_shape) if value.shape != self.batch_shape else value
+
+    @property
+    def single_peaked(self) -> Any:
+        """Whether the density rises to one peak and falls from there, so that the rows of greatest surprise are extreme ones."""
+        return True
+
+    @classmethod
+    def free_parameters(cls, fit: Self) -> int:
+        """How many numbers a fit adjusts, for AIC and BIC."""
+        return len(cls.parameters)
 
     @abc.abstractmethod
     def _mean(self) -> Any: ...
@@ -283,7 +302,11 @@ class Distribution(abc.ABC):
         """Expected surprise of `q` at data from this distribution: entropy + KL, in `unit`."""
         kl = self.kl(q, unit)
         entropy = self.entropy(unit)
-        return kl + (entropy if entropy.ndim in (0, kl.ndim) else entropy.reshape((1,) * (kl.ndim - entropy.ndim) + entropy.shape))
+        return kl + (
+            entropy
+            if entropy.ndim in (0, kl.ndim)
+            else entropy.reshape((1,) * (kl.ndim - entropy.ndim) + entropy.shape)
+        )
 
     @abc.abstractmethod
     def _entropy(self) -> Any: ...
@@ -332,7 +355,13 @@ class Distribution(abc.ABC):
         return try_fit(cls, data, weights, known)
 
     @classmethod
-    def _fit_sample(cls, x: Array, weights: Array | None, known: dict[str, Any], start: Self | None = None) -> tuple[Self, Outcome]:
+    def _data_support(cls, known: dict[str, Any]) -> Support:
+        return cls.data_support
+
+    @classmethod
+    def _fit_sample(
+        cls, x: Array, weights: Array | None, known: dict[str, Any], start: Self | None = None
+    ) -> tuple[Self, Outcome]:
         """Maximum likelihood by passes over observations `x` (n,), from `start` where one is given; pure JAX."""
         raise NotImplementedError
 

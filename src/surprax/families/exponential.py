@@ -18,7 +18,6 @@ from surprax.evidence import Evidence, Layout, Moments
 from surprax.families.base import Distribution, align, compiled, compiled_property, floating
 from surprax.families.fitting import check_known, make_evidence
 from surprax.families.outcomes import Outcome
-from surprax.families.supports import Support
 from surprax.numerics.precision import in_float64, is_traced
 
 __all__ = ["ExponentialFamily"]
@@ -151,13 +150,9 @@ class ExponentialFamily(Distribution):
         return {name: getattr(self, name) for name in self.known_parameters}
 
     @classmethod
-    def _data_support(cls, known: dict[str, Any]) -> Support:
-        return cls.data_support
-
-    @classmethod
     def _mean_statistics(cls, e: Moments) -> Array:
         """Mean of T over the observations, shape batch + (dimension,)."""
-        at_mean = cls._statistics_at(cls.layout.carrier.inverse(e.mean), e.known)
+        at_mean = cls._statistics_at(cls.layout.carrier.given(e.known).inverse(e.mean), e.known)
         matrix = np.asarray(cls.gap_matrix)
         return _stack([t + sum(m * e.gaps[..., j] for j, m in enumerate(row) if m) for t, row in zip(at_mean, matrix)])
 
@@ -190,7 +185,7 @@ def _score(e: Moments, fit: Any, ok: Any, q: Any) -> Array:
     gaps = [e.gaps[..., j] for j in range(len(cls.layout.gaps))]
     q, fit, ok, count, mean, log_base, *gaps = align(q, fit, ok, e.count, e.mean, e.log_base, *gaps)
     # Without a maximum, score the carrier's mean and add what the gaps take off: a form that needs no fit.
-    x = cls.layout.carrier.inverse(mean)
+    x = cls.layout.carrier.given(q._known()).inverse(mean)
     base = cls._log_base(x, q._known())
     direct = q._log_density(x) - (0.0 if base is None else base)
     for eta, row in zip(q._natural(), cls.gap_matrix):
@@ -219,7 +214,9 @@ def _from_vector(cls: Any, kind: str, vector: Any, known: dict[str, Any]) -> Any
     traced = is_traced(vector, known)
     vector = jnp.asarray(vector) if traced or isinstance(vector, jax.Array) else np.asarray(vector, np.float64)
     if np.ndim(vector) == 0 or (cls.dimension is not None and np.shape(vector)[-1] != cls.dimension):
-        raise ValueError(f"{cls.__name__} has {cls.dimension} {kind} parameters, on the last axis; got shape {np.shape(vector)}.")
+        raise ValueError(
+            f"{cls.__name__} has {cls.dimension} {kind} parameters, on the last axis; got shape {np.shape(vector)}."
+        )
     if traced:
         return _build(cls, kind, vector, known)
     d = _build_float64(cls, kind, vector, known)
@@ -227,7 +224,9 @@ def _from_vector(cls: Any, kind: str, vector: Any, known: dict[str, Any]) -> Any
         bad = ~np.isfinite(leaf)
         if bad.any():
             row = tuple(np.argwhere(np.broadcast_to(bad, np.shape(vector)[:-1]))[0]) if np.ndim(leaf) else ()
-            raise ValueError(f"No {cls.__name__} has {kind} parameters {np.asarray(vector)[row].tolist()}: its {name} would be {np.asarray(leaf)[row if np.ndim(leaf) else ()]}.")
+            raise ValueError(
+                f"No {cls.__name__} has {kind} parameters {np.asarray(vector)[row].tolist()}: its {name} would be {np.asarray(leaf)[row if np.ndim(leaf) else ()]}."
+            )
     return d
 
 

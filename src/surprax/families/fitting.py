@@ -19,23 +19,33 @@ from surprax.families.parameters import as_parameter, check_parameter
 from surprax.families.supports import Support
 from surprax.numerics.precision import float64_scope, in_float64, is_traced, to_float64
 
-__all__ = ["make_evidence", "observe", "try_fit"]
+__all__ = ["fit_sample", "has_moments", "make_evidence", "observe", "reduce_rows", "try_fit"]
+
+
+_DENSE_LABELS = 1 << 22
+"""Whole-number labels that span at most this range are numbered without sorting."""
 
 
 def try_fit(family: Any, data: Any, weights: Any, known: dict[str, Any]) -> tuple[Any, Outcome]:
     """`Distribution.try_fit`: from evidence, or from observations by way of evidence where that is possible."""
     if isinstance(data, Evidence):
         if data.family is not family:
-            raise ValueError(f"{family.__name__} cannot be fitted to evidence for {data.family.__name__}: make it with {family.__name__}.evidence(...).")
+            raise ValueError(
+                f"{family.__name__} cannot be fitted to evidence for {data.family.__name__}: make it with {family.__name__}.evidence(...)."
+            )
         if weights is not None or known:
-            raise ValueError("Evidence carries its weights and known parameters with it: give them where the evidence is made.")
+            raise ValueError(
+                "Evidence carries its weights and known parameters with it: give them where the evidence is made."
+            )
         return _fit_evidence(data)
     known = check_known(family, known)
-    if _has_moments(family, known) or (family.discrete and not is_traced(data, weights)):
+    if has_moments(family, known) or (family.discrete and not is_traced(data, weights)):
         return _fit_evidence(make_evidence(family, data, weights, None, known))
     x, weights = observe(family, data, weights)
     if np.ndim(x) != 1:
-        raise ValueError(f"{family.__name__}.fit takes observations in one dimension; got an array of shape {np.shape(x)}. Fit its columns one by one.")
+        raise ValueError(
+            f"{family.__name__}.fit takes observations in one dimension; got an array of shape {np.shape(x)}. Fit its columns one by one."
+        )
     return fit_sample(family, x, weights, known)
 
 
@@ -44,7 +54,10 @@ def fit_sample(family: Any, x: Any, weights: Any, known: Mapping[str, Any], star
     if is_traced(x, weights, known, start):
         return family._fit_sample(x, weights, dict(known), start)
     with float64_scope():
-        return jax.tree.map(np.asarray, _fit_sample(family, x, weights, jax.tree.map(to_float64, dict(known)), jax.tree.map(to_float64, start)))
+        return jax.tree.map(
+            np.asarray,
+            _fit_sample(family, x, weights, jax.tree.map(to_float64, dict(known)), jax.tree.map(to_float64, start)),
+        )
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -75,7 +88,7 @@ def _fit_tally(tally: Tally) -> tuple[Any, Outcome]:
 def make_evidence(family: Any, data: Any, weights: Any, by: Any, known: dict[str, Any]) -> Any:
     """`ExponentialFamily.evidence`: check the observations and reduce them, in float64."""
     known = check_known(family, known)
-    if not (_has_moments(family, known) or family.discrete):
+    if not (has_moments(family, known) or family.discrete):
         need = " and ".join(n for n in family.known_parameters if n not in known)
         raise ValueError(
             f"{family.__name__} has statistics of finite size only when its {need} is known: pass {need}=..., or fit the"
@@ -83,17 +96,23 @@ def make_evidence(family: Any, data: Any, weights: Any, by: Any, known: dict[str
         )
     if is_traced(data, weights, by, known):
         if by is not None:
-            raise ValueError("Evidence by group needs known data: under a transformation, use jax.vmap over groups instead.")
-        if not _has_moments(family, known):
-            raise ValueError(f"{family.__name__} evidence counts distinct values, which cannot be done with traced data.")
+            raise ValueError(
+                "Evidence by group needs known data: under a transformation, use jax.vmap over groups instead."
+            )
+        if not has_moments(family, known):
+            raise ValueError(
+                f"{family.__name__} evidence counts distinct values, which cannot be done with traced data."
+            )
         x = jnp.asarray(data)
         x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
         return _moments(family, x, weights, None, known, groups=0)
     x, weights = observe(family, data, weights, known)
     labels, codes = (None, None) if by is None else group_codes(by, len(x))
     if family.discrete and np.ndim(x) == 1:
-        values, counts = count_values(np.asarray(x), None if weights is None else np.asarray(weights, np.float64), codes, len(labels or ()))
-        if not _has_moments(family, known):
+        values, counts = count_values(
+            np.asarray(x), None if weights is None else np.asarray(weights, np.float64), codes, len(labels or ())
+        )
+        if not has_moments(family, known):
             return Tally(values, counts, known, family, labels)
         with float64_scope():
             moments = jax.tree.map(np.asarray, _reduce_counts(family, values, counts, known))
@@ -103,7 +122,7 @@ def make_evidence(family: Any, data: Any, weights: Any, by: Any, known: dict[str
     return moments if labels is None else moments._replace(labels=labels)
 
 
-def _has_moments(family: Any, known: Mapping[str, Any]) -> bool:
+def has_moments(family: Any, known: Mapping[str, Any]) -> bool:
     return family.layout is not None and all(name in known for name in family.known_parameters)
 
 
@@ -112,7 +131,9 @@ def check_known(family: Any, known: dict[str, Any]) -> dict[str, Any]:
     unexpected = set(known) - set(family.known_parameters)
     if unexpected:
         allowed = ", ".join(family.known_parameters) or "none"
-        raise TypeError(f"{family.__name__} takes these known parameters: {allowed}; got {', '.join(sorted(unexpected))}.")
+        raise TypeError(
+            f"{family.__name__} takes these known parameters: {allowed}; got {', '.join(sorted(unexpected))}."
+        )
     known = {name: as_parameter(value) for name, value in known.items() if value is not None}
     for name, value in known.items():
         check_parameter(family.__name__, name, value, family.parameters[name]["constraint"])
@@ -129,7 +150,10 @@ def _moments(family: Any, x: Any, weights: Any, codes: Any, known: Any, groups: 
     if codes is None:
         total, spread = functools.partial(jnp.sum, axis=0), lambda c: c[None] if c.ndim else c
     else:
-        total, spread = functools.partial(jax.ops.segment_sum, segment_ids=codes, num_segments=groups), lambda c: c[codes]
+        total, spread = (
+            functools.partial(jax.ops.segment_sum, segment_ids=codes, num_segments=groups),
+            lambda c: c[codes],
+        )
     return _assemble(family, x, weights, known, total, spread)
 
 
@@ -142,11 +166,13 @@ def _reduce_counts(family: Any, values: Any, counts: Any, known: Any) -> Moments
 @functools.partial(jax.jit, static_argnames=("family",))
 def reduce_rows(family: Any, x: Any, weights: Any, known: Any) -> Moments:
     """Moments of each row of a matrix (folds × observations), where `weights` is 0 or 1."""
-    return _assemble(family, x.astype(jnp.float64), weights, known, functools.partial(jnp.sum, axis=-1), lambda c: c[..., None])
+    return _assemble(
+        family, x.astype(jnp.float64), weights, known, functools.partial(jnp.sum, axis=-1), lambda c: c[..., None]
+    )
 
 
 def _assemble(family: Any, x: Any, weights: Any, known: Any, total: Any, spread: Any) -> Moments:
-    count, mean, gaps = family.layout.reduce(x, weights, total, spread)
+    count, mean, gaps = family.layout.reduce(x, weights, total, spread, known)
     base = family._log_base(x, known)
     log_base = jnp.zeros_like(mean) if base is None else total(base if weights is None else weights * base)
     return Moments(count, mean, gaps, log_base, known, family)
@@ -157,9 +183,16 @@ def group_codes(by: Any, rows: int) -> tuple[tuple[Any, ...], np.ndarray]:
     by = np.asarray(by)
     if by.shape != (rows,):
         raise ValueError(f"`by` needs one label per observation; got shape {by.shape} for {rows} observations.")
+    if by.dtype.kind in "iu" and rows and (width := int(by.max()) - int(by.min()) + 1) <= _DENSE_LABELS:
+        # Sorting ten million labels takes a second; counting them does not.
+        offset = by.astype(np.int64) - int(by.min())
+        seen = np.bincount(offset, minlength=width) > 0
+        return tuple((np.flatnonzero(seen) + int(by.min())).tolist()), (np.cumsum(seen, dtype=np.int32) - 1)[offset]
     labels, codes = np.unique(by, return_inverse=True)
     if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise ValueError(f"`by` has missing labels, first in row {int(np.argwhere(np.isnan(by))[0, 0])}: give them a name or drop those rows.")
+        raise ValueError(
+            f"`by` has missing labels, first in row {int(np.argwhere(np.isnan(by))[0, 0])}: give them a name or drop those rows."
+        )
     return tuple(labels.tolist()), codes.astype(np.int32)
 
 
@@ -171,11 +204,17 @@ def observe(family: Any, data: Any, weights: Any, known: Mapping[str, Any] | Non
     if is_traced(x, weights):
         return x, weights
     if x.dtype.kind not in "biuf" and not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"Observations are numbers; got {x.dtype} such as {x.reshape(-1)[0]!r}." if x.size else "Observations are numbers; got none.")
+        raise ValueError(
+            f"Observations are numbers; got {x.dtype} such as {x.reshape(-1)[0]!r}."
+            if x.size
+            else "Observations are numbers; got none."
+        )
     if weights is not None:
         weights = weights if isinstance(weights, jax.Array) else np.asarray(weights)
         if weights.shape != x.shape:
-            raise ValueError(f"Weights go one to an observation; got shape {weights.shape} for observations of shape {x.shape}.")
+            raise ValueError(
+                f"Weights go one to an observation; got shape {weights.shape} for observations of shape {x.shape}."
+            )
         bad = ~(np.isfinite(np.asarray(weights)) & (np.asarray(weights) >= 0))
         if bad.any():
             row = np.argwhere(bad)[0]

@@ -15,7 +15,7 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
 from surprax.families.supports import REAL, Support
 from surprax.numerics.elementary import log1p_minus
-from surprax.numerics.normal import log_ndtr, ndtri_from_log
+from surprax.numerics.normal import log_ndtr, normal_quantile_from_log
 
 __all__ = ["Normal"]
 
@@ -76,7 +76,7 @@ class Normal(ExponentialFamily):
         return log_ndtr((self.loc - x) / self.scale)
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
-        return self.loc + self.scale * ndtri_from_log(log_p, log_q)
+        return self.loc + self.scale * normal_quantile_from_log(log_p, log_q)
 
     # Information.
 

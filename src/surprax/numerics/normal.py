@@ -16,7 +16,7 @@ from jax import Array
 from jax.scipy.special import erf
 from jax.typing import ArrayLike
 
-from surprax.numerics.elementary import as_floats, by_dtype, log1mexp
+from surprax.numerics.elementary import as_floats, by_dtype, log1mexp, with_derivatives
 
 __all__ = [
     "erfcx",
@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+# Beyond it 1 − Φ(z) is below the smallest subnormal of float64; clipping z there keeps 0·∞ out of derivatives.
+FARTHEST = 40.0
 
 # Chebyshev coefficients in t = (z − 5)/(z + 5) of (1 + z) M(z) on 0 ≤ z ≤ ∞, from the cosine sum at 120 points with 60
 # digits; the change of variable is that of Shepherd and Laframboise (1981), Math. Comp. 36, 249-253.
@@ -85,11 +88,6 @@ def gauss_legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
             nodes.append(float((1 + t) / 2))
             weights.append(float(1 / ((1 - t * t) * slope * slope)))
     return np.array(nodes), np.array(weights)
-
-
-def floats_of_one_shape(*values: ArrayLike) -> list[Array]:
-    """The values as arrays of one floating dtype and one shape."""
-    return jnp.broadcast_arrays(*as_floats(*values))
 
 
 def _mills(z: Array) -> Array:
@@ -157,47 +155,53 @@ def log_erfc(x: ArrayLike) -> Array:
     return jnp.where(left, jnp.log1p(-erf(near)), jnp.log(erfcx(far)) - far * far)
 
 
-@jax.jit
-def log_ndtr(z: ArrayLike) -> Array:
+def _upper_probability(z: Array) -> Array:
+    """1 − Φ(z) for z ≥ 0."""
+    z = jnp.minimum(z, FARTHEST)
+    return jnp.exp(-0.5 * z * z - HALF_LOG_2PI) * _mills(z)
+
+
+def _log_lower_tail(size: Array) -> Array:
+    """log Φ(−size) for size ≥ 0."""
+    return jnp.log(_mills(size)) - 0.5 * size * size - HALF_LOG_2PI
+
+
+def _inverse_mills(z: Array) -> Array:
+    """φ(z)/Φ(z), the slope of log Φ; it is exactly 1/M(−z) to the left, where φ and Φ underflow."""
+    negative, size = _split(z)
+    left, right = jnp.where(negative, size, 1), jnp.where(negative, 1, jnp.minimum(size, FARTHEST))
+    density = jnp.exp(-0.5 * right * right - HALF_LOG_2PI)
+    return jnp.where(negative, 1 / _mills(left), density / (1 - _upper_probability(right)))
+
+
+@with_derivatives(_inverse_mills)
+def log_ndtr(z: Array) -> Array:
     """log Φ(z), the log of the standard normal distribution function, in nats.
 
     Shapes: elementwise. Domain: all reals; −∞ at −∞, 0 at ∞. For z < 0 it is −z²/2 + log M(−z) − log √2π, with Mills'
-    ratio M, so that its slopes 1/M(−z) and −1 + O(1/z²) come out without cancellation.
+    ratio M, and its slopes are 1/M(−z) and M′(−z)/M(−z)², which is −1 + O(1/z²), without cancellation.
 
     >>> print(f"{log_ndtr(-30.0):.3f}, {jax.grad(jax.grad(log_ndtr))(-1e4):.3f}")
     -454.321, -1.000
     """
-    (z,) = as_floats(z)
     negative, size = _split(z)
-    left = jnp.where(negative, size, 1)
-    # Beyond 40 the upper tail is below the smallest subnormal; the clip keeps 0·∞ out of the derivative.
-    right = jnp.where(negative, 1, jnp.minimum(size, 40))
-    below = jnp.log(_mills(left)) - 0.5 * left * left - HALF_LOG_2PI
-    above = jnp.log1p(-jnp.exp(-0.5 * right * right) * _mills(right) / math.sqrt(2 * math.pi))
-    return jnp.where(negative, below, above)
+    left, right = jnp.where(negative, size, 1), jnp.where(negative, 1, size)
+    return jnp.where(negative, _log_lower_tail(left), jnp.log1p(-_upper_probability(right)))
 
 
-@jax.custom_jvp
+@with_derivatives(lambda log_tail: _mills(-_normal_quantile(log_tail)))
 def _normal_quantile(log_tail: Array) -> Array:
     """z ≤ 0 with log Φ(z) = log_tail: the start is right to 4.5e-4, and each step cubes its error."""
     s = jnp.sqrt(-2 * jnp.where(jnp.isneginf(log_tail), -1.0, log_tail))
-    # Abramowitz and Stegun (1964), 26.2.23; its error stays small for all s > 0
+    # Abramowitz & Stegun 26.2.23, whose error happens to stay small for all s > 0.
     start = (2.515517 + s * (0.802853 + s * 0.010328)) / (1 + s * (1.432788 + s * (0.189269 + s * 0.001308))) - s
     z = jnp.minimum(start, 0.0)
     for _ in range(2):
         mills, slope = jax.jvp(_mills, (-z,), (jnp.ones_like(z),))
-        excess = jnp.log(mills) - 0.5 * z * z - HALF_LOG_2PI - log_tail
-        # Halley's step for f = log Φ − log_tail: f′ = 1/M, f″ = −f′·(f′ + z) and (f′ + z)/f′ = −M′(−z)
-        z = z - excess * mills / (1 - 0.5 * excess * slope)
-        z = jnp.minimum(z, 0.0)
+        excess = _log_lower_tail(-z) - log_tail
+        # Halley's step for f = log Φ − log_tail: f′ = 1/M, f″ = −f′·(f′ + z) and (f′ + z)/f′ = −M′(−z).
+        z = jnp.minimum(z - excess * mills / (1 - 0.5 * excess * slope), 0.0)
     return jnp.where(jnp.isneginf(log_tail), -jnp.inf, z)
-
-
-@_normal_quantile.defjvp
-def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (log_tail,), (dlog_tail,) = primals, tangents
-    z = _normal_quantile(log_tail)
-    return z, _mills(-z) * dlog_tail
 
 
 @jax.jit
@@ -213,7 +217,7 @@ def normal_quantile_from_log(log_p: ArrayLike, log_q: ArrayLike) -> Array:
     >>> print(f"{normal_quantile_from_log(log_ndtr(-1000.0), 0.0):.2f}")
     -1000.00
     """
-    log_p, log_q = floats_of_one_shape(log_p, log_q)
+    log_p, log_q = as_floats(log_p, log_q)
     lower = log_p < log_q
     z = _normal_quantile(jnp.where(lower, log_p, log_q))
     return jnp.where(jnp.isnan(log_p) | jnp.isnan(log_q), jnp.nan, jnp.where(lower, z, -z))
@@ -233,39 +237,65 @@ def ndtri_exp(log_p: ArrayLike) -> Array:
     return normal_quantile_from_log(log_p, log1mexp(-log_p))
 
 
-def _log_mills_difference(z: Array, width: Array) -> Array:
-    """log(M(z) − M(z + width)) for z > −1, width ≥ 0: as −∫M′ where the two are close, so that nothing cancels."""
-    close = width < 0.5 * (1 + z)
-    span = jnp.where(close, width, 0.0)
+def _mills_difference(z: Array, width: Array) -> Array:
+    """M(z) − M(z + width) for z > −1, width ≥ 0: as −∫M′ where the two are close, so that nothing cancels."""
+    close = width < 1 + z
+    span = jnp.where(close, width, 0)
     area = jnp.zeros_like(z)
-    for node, weight in zip(*gauss_legendre(by_dtype(z, 4, 8)), strict=True):
+    for node, weight in zip(*gauss_legendre(by_dtype(z, 6, 12)), strict=True):
         slope = jax.jvp(mills_ratio, (z + float(node) * span,), (jnp.ones_like(z),))[1]
         area = area - float(weight) * slope
-    apart = jnp.where(close, 1.0, mills_ratio(z) - mills_ratio(z + jnp.where(close, 1.0, width)))
-    return jnp.where(close, jnp.log(jnp.where(close, area, 1.0)) + jnp.log(jnp.where(close, span, 1.0)), jnp.log(apart))
+    return jnp.where(close, area * span, mills_ratio(z) - mills_ratio(z + jnp.where(close, 1, width)))
+
+
+def _inverse_gaussian_parts(x: Array, mean: Array, shape: Array) -> tuple[Array, Array, Array, Array]:
+    """(whether the lower tail is taken, z₁, z₂, that tail divided by φ(z₁))."""
+    scale = jnp.sqrt(shape / x)
+    z, reflected = scale * ((x - mean) / mean), scale * (x / mean + 1)
+    lower = z < -0.5
+    below = _mills(jnp.where(lower, -z, 1)) + _mills(reflected)
+    above = _mills_difference(jnp.where(lower, 0, z), 2 * scale)
+    return lower, z, reflected, jnp.where(lower, below, above)
+
+
+def _inverse_gaussian_slope_in_x(x: Array, mean: Array, shape: Array) -> Array:
+    lower, _, _, ratio = _inverse_gaussian_parts(x, mean, shape)
+    return jnp.where(lower, 1, -1) * jnp.sqrt(shape / x) / (x * ratio)
+
+
+def _inverse_gaussian_slope_in_mean(x: Array, mean: Array, shape: Array) -> Array:
+    lower, _, z, ratio = _inverse_gaussian_parts(x, mean, shape)
+    return jnp.where(lower, -2, 2) * (shape / mean) * (_mills(z) / mean) / ratio
+
+
+def _inverse_gaussian_slope_in_shape(x: Array, mean: Array, shape: Array) -> Array:
+    # 2M(z₂)/mean − 1/√(shape·x), with M(z) = (1 + M′(z))/z put in so that nothing large is subtracted.
+    lower, _, z, ratio = _inverse_gaussian_parts(x, mean, shape)
+    minus_moment = jax.jvp(_mills, (z,), (jnp.ones_like(z),))[1]
+    return jnp.where(lower, 2, -2) * (0.5 * ((x - mean) / x) + minus_moment) / (mean * z * ratio)
+
+
+@with_derivatives(_inverse_gaussian_slope_in_x, _inverse_gaussian_slope_in_mean, _inverse_gaussian_slope_in_shape)
+def _log_inverse_gaussian_tail(x: Array, mean: Array, shape: Array) -> Array:
+    _, z, _, ratio = _inverse_gaussian_parts(x, mean, shape)
+    return jnp.log(ratio) - 0.5 * z * z - HALF_LOG_2PI
 
 
 def _log_inverse_gaussian_tails(x: ArrayLike, mean: ArrayLike, shape: ArrayLike) -> tuple[Array, Array]:
-    """(log cdf, log sf): the smaller one from Mills' ratios at √(shape/x)(x/mean ∓ 1), the other from it."""
-    x, mean, shape = floats_of_one_shape(x, mean, shape)
+    """(log cdf, log sf): one tail from Mills' ratios at √(shape/x)(x/mean ∓ 1), the other as its complement."""
+    x, mean, shape = as_floats(x, mean, shape)
     valid = (x >= 0) & (mean > 0) & (shape > 0)
     inside = valid & (x > 0) & (x < jnp.inf)
-    x_in, mean, shape = (jnp.where(inside, value, 1.0) for value in (x, mean, shape))
-    scale = jnp.sqrt(shape / x_in)
-    z = scale * ((x_in - mean) / mean)
-    exponent = -0.5 * z * z - HALF_LOG_2PI
-    left = z < -0.5
-    below = jnp.where(left, -z, 1.0)
-    log_lower = jnp.log(_mills(below) + _mills(scale * (x_in / mean + 1)))
-    log_upper = _log_mills_difference(jnp.where(left, 0.0, z), 2 * scale)
-    log_tail = exponent + jnp.where(left, log_lower, log_upper)
+    x_in, mean, shape = (jnp.where(inside, value, 1) for value in (x, mean, shape))
+    lower, *_ = _inverse_gaussian_parts(x_in, mean, shape)
+    log_tail = _log_inverse_gaussian_tail(x_in, mean, shape)
     log_other = log1mexp(-log_tail)
-    edge = jnp.where(x == 0, -jnp.inf, 0.0), jnp.where(x == 0, 0.0, -jnp.inf)
-    tails = jnp.where(left, log_tail, log_other), jnp.where(left, log_other, log_tail)
-    log_p, log_q = (
-        jnp.where(inside, tail, jnp.where(valid, end, jnp.nan)) for tail, end in zip(tails, edge, strict=True)
+    outside = jnp.where(valid, 0.0, jnp.nan)
+    log_p_edge, log_q_edge = outside + jnp.where(x == 0, -jnp.inf, 0), outside - jnp.where(x == 0, 0, jnp.inf)
+    return (
+        jnp.where(inside, jnp.where(lower, log_tail, log_other), log_p_edge),
+        jnp.where(inside, jnp.where(lower, log_other, log_tail), log_q_edge),
     )
-    return log_p, log_q
 
 
 @jax.jit

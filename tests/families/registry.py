@@ -1,0 +1,42 @@
+"""All test cases, and the numerical integrals that they are checked by."""
+
+import itertools
+from collections import defaultdict
+
+import numpy as np
+from tests.families import cases_discrete, cases_normal, cases_passes, cases_positive
+from tests.families.cases import Case
+
+CASES: list[Case] = [*cases_normal.CASES, *cases_positive.CASES, *cases_discrete.CASES, *cases_passes.CASES]
+"""Every family at several settings of its parameters."""
+
+
+def by_family() -> dict[type, list[Case]]:
+    groups = defaultdict(list)
+    for case in CASES:
+        groups[type(case.make())].append(case)
+    return groups
+
+
+PAIRS = [pair for cases in by_family().values() for pair in itertools.pairwise(cases)]
+"""Neighbours within a family."""
+
+
+def nodes(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Points and weights so that Σ weights · f(points) = ∫ f, or the sum over whole numbers, for f like the density.
+
+    Gauss–Legendre panels between quantiles of SciPy's twin; the tails beyond 1e-15 are left out.
+    """
+    d = case.make()
+    if d.discrete:
+        low, high = case.scipy.ppf(1e-16), case.scipy.isf(1e-16)
+        x = np.arange(max(low, case.scipy.support()[0]), high + 1)
+        return x, np.ones_like(x)
+    tail = np.geomspace(1e-300, 0.01, 120)
+    levels = np.concatenate(
+        [case.scipy.ppf(tail), case.scipy.ppf(np.linspace(0.01, 0.99, 60)), case.scipy.isf(tail)[::-1]]
+    )
+    edges = np.unique(levels[np.isfinite(levels)])
+    t, w = np.polynomial.legendre.leggauss(20)
+    half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
+    return (middle[:, None] + half[:, None] * t).ravel(), (half[:, None] * w).ravel()

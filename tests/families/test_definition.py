@@ -1,0 +1,356 @@
+"""The definition of a family, run over every family: tests are named after the identities that they check."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats as st
+from tests.families.registry import CASES, PAIRS, by_family, nodes
+
+from surprax.families import FAMILIES, Distribution, ExponentialFamily
+
+EXPONENTIAL = [c for c in CASES if isinstance(c.make(), ExponentialFamily)]
+each = pytest.mark.parametrize("case", CASES, ids=str)
+each_exponential = pytest.mark.parametrize("case", EXPONENTIAL, ids=str)
+each_pair = pytest.mark.parametrize("pair", PAIRS, ids=lambda p: f"{p[0]} | {p[1]}")
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def points(case, n=40):
+    """Points spread over the distribution by its quantiles, as SciPy has them."""
+    x = case.scipy.ppf(np.linspace(1e-6, 1 - 1e-6, n))
+    return np.unique(x[np.isfinite(x)])
+
+
+def close(a, b, rtol=1e-9, atol=1e-12):
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=rtol, atol=atol)
+
+
+def known_of(d):
+    return {name: getattr(d, name) for name in d.known_parameters}
+
+
+def rebuilt(d, eta):
+    return type(d).from_natural(eta, **known_of(d))
+
+
+def test_every_family_has_cases():
+    assert set(by_family()) == set(FAMILIES.values())
+
+
+# The density.
+
+
+@each
+def test_log_density_is_scipys(case):
+    x = points(case)
+    theirs = (case.scipy.logpmf if case.make().discrete else case.scipy.logpdf)(x)
+    close(case.make().log_prob(x), theirs, rtol=1e-8, atol=1e-8)
+
+
+@each
+def test_density_integrates_to_one(case):
+    x, w = nodes(case)
+    close(np.sum(w * np.exp(case.make().log_prob(x))), 1.0, rtol=1e-8)
+
+
+@each
+def test_impossible_is_infinitely_surprising(case):
+    d = case.make()
+    s = d.support
+    outside = [v for v in (np.asarray(s.lower) - 1.0, np.asarray(s.upper) + 1.0) if np.isfinite(v)]
+    outside += [0.5] if d.discrete else []
+    for x in outside:
+        assert d.surprise(x) == np.inf
+    assert np.isnan(d.log_prob(np.nan))
+
+
+@each
+def test_surprise_is_minus_log_density_in_any_unit(case):
+    d, x = case.make(), points(case, 5)
+    close(d.surprise(x, "bit") * np.log(2), -np.asarray(d.log_prob(x)))
+
+
+@each
+def test_gradient_of_log_density_is_its_slope(case):
+    d, x = case.make(), points(case, 9)[1:-1]
+    if d.discrete:
+        return
+    h = 1e-5 * np.asarray(d.scipy_scale if hasattr(d, "scipy_scale") else case.scipy.ppf(0.75) - case.scipy.ppf(0.25))
+    slope = jax.vmap(jax.grad(lambda v: d.log_prob(v)))(jnp.asarray(x))
+    close(
+        slope,
+        (np.asarray(d.log_prob(x + h)) - np.asarray(d.log_prob(x - h))) / (2 * h),
+        rtol=1e-4,
+        atol=1e-4 / h * 1e-4,
+    )
+
+
+@each
+def test_gradient_in_parameters_is_the_finite_difference(case):
+    d, x = case.make(), points(case, 7)[1:-1]
+    value = lambda d: jnp.sum(d.log_prob(x))  # noqa: E731
+    for name in d.parameters:
+        leaf = getattr(d, name)
+        if name == "total_count" or np.ndim(leaf):
+            continue
+        moved = lambda t, name=name, leaf=leaf: type(d)._of(
+            **{**{n: getattr(d, n) for n in d.parameters}, name: leaf + t}
+        )
+        h = 1e-5 * max(abs(float(leaf)), 0.1)
+        slope = (value(moved(h)) - value(moved(-h))) / (2 * h)
+        exact = jax.grad(lambda t, moved=moved: value(moved(t)))(0.0)
+        if np.isfinite(slope):
+            close(exact, slope, rtol=2e-5, atol=1e-5 * (1 + abs(float(value(d))) / h * 1e-9))
+
+
+# The distribution function.
+
+
+@each
+def test_log_cdf_and_log_sf_are_scipys(case):
+    d, x = case.make(), points(case)
+    close(d.log_cdf(x), case.scipy.logcdf(x), rtol=1e-7, atol=1e-9)
+    close(d.log_sf(x), case.scipy.logsf(x), rtol=1e-7, atol=1e-9)
+    close(d.cdf(x) + d.sf(x), np.ones(len(x)), rtol=1e-9)
+
+
+@each
+def test_quantile_inverts_the_cdf(case):
+    d = case.make()
+    p = np.array([1e-10, 1e-3, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+    x = np.asarray(d.icdf(p))
+    if d.discrete:
+        assert np.all(np.asarray(d.cdf(x)) >= p * (1 - 1e-10))
+        below = np.where(x > d.support.lower, np.asarray(d.cdf(x - 1)), 0.0)
+        assert np.all(below < p * (1 + 1e-10))
+    else:
+        close(d.cdf(x), p, rtol=1e-8)
+        close(d.sf(d.isf(p)), p, rtol=1e-8)
+    assert float(d.icdf(0.0)) == d.support.lower
+    assert float(d.icdf(1.0)) == d.support.upper
+    assert np.isnan(d.icdf(1.5))
+
+
+@each
+def test_cdf_at_the_ends_is_certain(case):
+    d = case.make()
+    assert float(d.cdf(-np.inf)) == 0.0
+    assert float(d.cdf(np.inf)) == 1.0
+    assert float(d.sf(np.inf)) == 0.0
+
+
+@each
+def test_slope_of_the_cdf_is_the_density(case):
+    d = case.make()
+    if d.discrete:
+        return
+    x = points(case, 9)[1:-1]
+    close(jax.vmap(jax.grad(lambda v: d.cdf(v)))(jnp.asarray(x)), np.exp(d.log_prob(x)), rtol=1e-6)
+
+
+# Moments and information.
+
+
+@each
+def test_moments_are_scipys(case):
+    d = case.make()
+    mean, variance = (float(v) for v in case.scipy.stats("mv"))
+    if np.isfinite(mean):
+        close(d.mean, mean, rtol=1e-8, atol=1e-10)
+    else:
+        assert not np.isfinite(d.mean)
+    if np.isfinite(variance):
+        close(d.variance, variance, rtol=1e-8, atol=1e-10)
+    else:
+        assert not np.isfinite(d.variance)
+
+
+@each
+def test_density_is_greatest_at_the_mode(case):
+    d = case.make()
+    x = points(case, 200)
+    assert np.all(np.asarray(d.log_prob(x)) <= float(d.log_prob(d.mode)) + 1e-9)
+
+
+@each
+def test_entropy_is_expected_surprise(case):
+    d = case.make()
+    x, w = nodes(case)
+    s = np.asarray(d.surprise(x))
+    weight = w * np.exp(-s)
+    close(d.entropy(), np.sum(np.where(weight > 0, weight * np.where(weight > 0, s, 0), 0)), rtol=1e-7, atol=1e-8)
+    close(d.entropy("bit") * np.log(2), d.entropy())
+
+
+@each_pair
+def test_kl_is_expected_difference_of_surprise(pair):
+    p, q = (c.make() for c in pair)
+    x, w = nodes(pair[0])
+    log_p, log_q = np.asarray(p.log_prob(x)), np.asarray(q.log_prob(x))
+    weight = w * np.exp(log_p)
+    positive = weight > 0
+    truth = np.sum(weight[positive] * (log_p - log_q)[positive])
+    got = float(p.kl(q))
+    if np.isfinite(truth) and np.isfinite(got):
+        close(got, truth, rtol=1e-6, atol=1e-8)
+    else:
+        assert got == np.inf
+    close(p.cross_entropy(q), p.entropy() + p.kl(q))
+
+
+@each
+def test_kl_to_itself_is_zero_and_flat(case):
+    d = case.make()
+    close(d.kl(d), 0.0, atol=1e-12)
+    for slope in jax.tree.leaves(jax.grad(lambda q: d.kl(q))(jax.tree.map(jnp.asarray, d))):
+        close(slope, np.zeros_like(slope), atol=1e-6)
+
+
+# Samples.
+
+
+@each
+def test_samples_follow_the_distribution(case):
+    d = case.make()
+    x = np.asarray(d.sample(jax.random.key(7), (4000,)), np.float64)
+    assert np.all(d.support.contains(x))
+    if not d.discrete:
+        assert st.kstest(x, case.scipy.cdf).pvalue > 1e-4
+        return
+    # Randomised probability transform of a discrete variable is uniform.
+    u = np.random.default_rng(0).uniform(size=x.size)
+    assert st.kstest(case.scipy.cdf(x - 1) + u * case.scipy.pmf(x), "uniform").pvalue > 1e-4
+
+
+# JAX.
+
+
+@each
+def test_batch_is_loop_and_vmap(case):
+    d, x = case.make(), points(case, 6)
+    one = [float(d.log_prob(v)) for v in x]
+    close(d.log_prob(x), one)
+    close(jax.vmap(d.log_prob)(jnp.asarray(x)), one)
+    close(jax.jit(lambda d, x: d.log_prob(x))(d, x), one)
+    batch = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 3), d)
+    assert batch.batch_shape == (3,)
+    close(batch.log_prob(x[:, None]), np.array(one)[:, None] * np.ones(3))
+    close(batch[1].log_prob(x), one)
+    assert batch.mean.shape == batch.entropy().shape == batch.kl(d).shape == (3,)
+    assert batch.sample(jax.random.key(0), (5,)).shape == (5, 3)
+
+
+@each
+def test_pytree_round_trip(case):
+    d = case.make()
+    leaves, structure = jax.tree.flatten(d)
+    again = jax.tree.unflatten(structure, leaves)
+    assert repr(again) == repr(d)
+    assert [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(d)] == [
+        f".{n}" for n in d.parameters
+    ]
+
+
+@each
+def test_float32_is_float64_rounded(case):
+    d, x = case.make(), points(case, 30).astype(np.float32)
+    exact = np.asarray(d.log_prob(x.astype(np.float64)))
+    with jax.enable_x64(False):
+        single = d.log_prob(x)
+        assert single.dtype == jnp.float32
+        slope = 0.0 if d.discrete else np.abs(np.asarray(jax.vmap(jax.grad(d.log_prob))(jnp.asarray(x))))
+    allowed = 16 * np.finfo(np.float32).eps * (1 + np.abs(exact) + np.abs(slope * x))
+    assert np.all(np.abs(np.asarray(single, np.float64) - exact) <= allowed)
+
+
+@each
+def test_nan_parameters_give_nan(case):
+    d = case.make()
+    x = points(case, 3)[1]
+    for name in d.parameters:
+        broken = type(d)._of(
+            **{n: np.full(np.shape(getattr(d, n)), np.nan) if n == name else getattr(d, n) for n in d.parameters}
+        )
+        assert np.isnan(jax.jit(lambda d: d.log_prob(x))(broken))
+
+
+# The exponential family.
+
+
+@each_exponential
+def test_log_density_is_linear_in_the_statistics(case):
+    d, x = case.make(), points(case)
+    linear = jnp.sum(d.natural[None] * d.sufficient_statistics(x), axis=-1) - d.log_normalizer + d.log_base_measure(x)
+    scale = np.max(np.abs(np.asarray(d.natural[None] * d.sufficient_statistics(x))), axis=-1) + np.abs(
+        float(d.log_normalizer)
+    )
+    assert np.all(np.abs(np.asarray(d.log_prob(x) - linear)) <= 1e-13 * (10 + scale) * 4)
+
+
+@each_exponential
+def test_natural_and_expectation_parameters_go_round(case):
+    d = case.make()
+    for again in (rebuilt(d, d.natural), type(d).from_expectation(d.expectation, **known_of(d))):
+        for ours, theirs in zip(jax.tree.leaves(d), jax.tree.leaves(again)):
+            close(theirs, np.broadcast_to(ours, np.shape(theirs)), rtol=1e-6, atol=1e-9)
+
+
+@each_exponential
+def test_gradient_of_the_log_normalizer_is_the_mean_of_the_statistics(case):
+    d = case.make()
+    gradient = jax.grad(lambda eta: rebuilt(d, eta).log_normalizer)(d.natural)
+    close(gradient, d.expectation, rtol=1e-7, atol=1e-9)
+    x, w = nodes(case)
+    pdf = w * np.exp(np.asarray(d.log_prob(x)))
+    close(pdf @ np.asarray(d.sufficient_statistics(x)), d.expectation, rtol=1e-6, atol=1e-8)
+
+
+@each_exponential
+def test_hessian_of_the_log_normalizer_is_the_fisher_information(case):
+    d = case.make()
+    fisher = np.asarray(d.fisher_information())
+    scale = np.sqrt(np.outer(np.diag(fisher), np.diag(fisher)))
+    hessian = np.asarray(jax.hessian(lambda eta: rebuilt(d, eta).log_normalizer)(d.natural))
+    close(hessian / scale, fisher / scale, rtol=1e-5, atol=1e-5)
+    assert np.all(np.linalg.eigvalsh(fisher / scale) > 0)
+
+
+@each_exponential
+def test_fit_has_the_statistics_of_the_data(case):
+    d = case.make()
+    x = np.asarray(d.sample(jax.random.key(3), (500,)), np.float64)
+    known = known_of(d)
+    evidence = type(d).evidence(x, **known)
+    if not type(d).try_fit(evidence)[1].ok:
+        return
+    fit = evidence.fit()
+    statistics = np.asarray(d.sufficient_statistics(x)).mean(axis=0)
+    close(fit.expectation, statistics, rtol=1e-8, atol=1e-9)
+    close(evidence.log_likelihood(fit), np.sum(np.asarray(fit.log_prob(x))), rtol=1e-10)
+    close(evidence.log_likelihood(d), np.sum(np.asarray(d.log_prob(x))), rtol=1e-10)
+
+
+@each_exponential
+def test_product_of_likelihoods_is_sum_of_evidence(case):
+    d = case.make()
+    x = np.asarray(d.sample(jax.random.key(5), (300,)), np.float64)
+    E = lambda rows: type(d).evidence(rows, **known_of(d))  # noqa: E731
+    whole, parts = E(x), E(x[200:]) + (E(x[:50]) + E(x[50:200]))
+    for name, value in whole._arrays().items():
+        if name != "values":
+            close(parts._arrays()[name], value, rtol=1e-12, atol=1e-12 * max(1.0, float(np.max(np.abs(value)))))
+    rest = whole - E(x[:50])
+    close(rest.log_likelihood(d), E(x[50:]).log_likelihood(d), rtol=1e-9)
+    close((whole * 2.0).log_likelihood(d), 2 * np.asarray(whole.log_likelihood(d)))
+
+
+def test_every_public_method_has_a_docstring():
+    for name, member in vars(Distribution).items():
+        if not name.startswith("_") and (callable(member) or isinstance(member, property)):
+            assert member.__doc__, name
