@@ -41,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"{case.name:<44} {case.title}")
         return 0
     if options.record is not None:
-        return _record_one(chosen, options)
+        return _record_one(next(case for case in chosen if [case.name] == options.only), options)
     if options.report:
         return _report(options.out or RESULTS, cases)
     return _run_all(chosen, cases, options)
@@ -61,21 +61,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _record_one(chosen: Sequence[Any], options: argparse.Namespace) -> int:
-    """Run the one case that was named, in this process, and write its record: what `_run_all` starts."""
+def _record_one(case: Any, options: argparse.Namespace) -> int:
+    """Run a case in this process, and write its record: what `_run_all` starts."""
     from benchmarks.harness import Effort, run_case
     from benchmarks.results import write
 
-    (case,) = chosen
     effort = Effort.least() if options.quick else Effort(repeats=options.repeats, budget=options.budget)
+    told: dict[str, Any] = {}
     try:
-        about = environment()
+        told["about"] = about = environment()
         if about["device"] != options.device:
             raise RuntimeError(f"asked for {options.device}, found {about['device']} ({about['device_kind']})")
-        told = {"about": about, "record": run_case(case, effort)}
+        told["record"] = run_case(case, effort)
     except Exception as error:
         traceback.print_exc()
-        told = {"record": {"failure": " ".join(f"{type(error).__name__}: {error}".split())[:300]}}
+        told["record"] = {"failure": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
     write(options.record, told)
     return 0
 

@@ -33,6 +33,7 @@ Kind = StrEnum("Kind", {name: name for name in ("auto", "discrete", "continuous"
 EXAMPLES: tuple[tuple[str, str, str | None], ...] = (
     ("doctor_visits", "visits", None),
     ("strikes", "duration", None),
+    ("treasury_bills", "change", None),
     ("engel", "income", None),
     ("nile", "volume", None),
 )

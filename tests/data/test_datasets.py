@@ -47,6 +47,7 @@ def test_licences_are_quoted_from_the_source():
         "nile": "nile",
         "states": "statecrime",
         "strikes": "strikes",
+        "treasury_bills": "macrodata",
     }.items():
         assert f'Licence: "{getattr(source, module).COPYRIGHT}"' in datasets.describe(name)
 
@@ -63,6 +64,13 @@ def test_copies_equal_their_source(name, module, columns):
     table, original = datasets.load(name), frame(module)
     for ours, theirs in columns.items():
         np.testing.assert_allclose(table[ours].values, original[theirs].to_numpy(), rtol=1e-14)
+
+
+def test_treasury_bills_change_from_quarter_to_quarter():
+    table, original = datasets.load("treasury_bills"), frame("macrodata")
+    np.testing.assert_allclose(table["rate"].values, original["tbilrate"].to_numpy()[1:], rtol=1e-12)
+    np.testing.assert_allclose(table["change"].values, np.diff(original["tbilrate"].to_numpy()), atol=1e-12)
+    assert table["year"].values.tolist() == original["year"].to_numpy()[1:].tolist()
 
 
 def test_states_are_percentages_divided():

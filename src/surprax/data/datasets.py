@@ -16,6 +16,7 @@ _LABELS: dict[str, tuple[str, ...]] = {
     "nile": (),
     "states": ("state",),
     "strikes": (),
+    "treasury_bills": (),
 }
 
 
@@ -23,7 +24,7 @@ def names() -> tuple[str, ...]:
     """What data sets there are, in alphabetical order.
 
     >>> names()
-    ('doctor_visits', 'engel', 'nile', 'states', 'strikes')
+    ('doctor_visits', 'engel', 'nile', 'states', 'strikes', 'treasury_bills')
     """
     return tuple(_LABELS)
 

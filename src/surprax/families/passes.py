@@ -1,0 +1,271 @@
+"""Maximum likelihood by passes over the data, for families without finite statistics.
+
+One engine, a safeguarded Newton's method in at most three coordinates. A family supplies the *survey* of a place (its mean
+log-likelihood with gradient and Hessian: a few sums over the data, one pass) and the *move* to a neighbouring place. Passes over
+much data are saved by climbing first on every k-th row: its summit is within a few standard errors of a small sample, from
+where two or three passes over everything reach the exact summit.
+
+XLA fuses a plain sum of elementwise terms with the terms, but writes to memory what several sums share; logarithms are slow
+when written, fast when summed. Surveys are arranged accordingly.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from surprax.families.outcomes import Outcome, Reason
+
+__all__ = [
+    "Climb",
+    "climb",
+    "climb_in_stages",
+    "fit_smallest_extreme",
+    "mean_of",
+    "no_data",
+    "quartiles",
+    "thinned",
+    "weighted_median",
+    "weighted_range",
+]
+
+type Survey = tuple[Array, tuple[Array, ...], tuple[tuple[Array, ...], ...]]
+
+SAMPLE = 1 << 16
+"""Rows of the sample on which a climb over much data starts."""
+SORTED = 1 << 12
+"""Rows that are sorted for a first look: XLA sorts slowly on CPUs."""
+GAIN = 1e-13
+"""A climb ends with the step that is predicted to gain less than this, in nats per observation. What is left after that step
+is of the order of its square."""
+
+
+# The engine.
+
+
+class Climb(NamedTuple):
+    """Where a climb ended: the place, its height (as last surveyed) and whether it settled there."""
+
+    place: Any
+    height: Array
+    settled: Array
+
+
+class _State(NamedTuple):
+    passes: Array
+    best: Any
+    height: Array
+    trial: Any
+    step: tuple[Array, ...]
+    gain: Array
+
+
+def climb(
+    survey: Callable[[Any], Survey], move: Callable[[Any, tuple[Array, ...]], Any], start: Any, limit: Any = 60
+) -> Climb:
+    """The summit next to `start`, by Newton's method: uphill where the curvature has the wrong sign, shorter after a fall.
+
+    Args:
+        survey: place ↦ (height, gradient, Hessian) in the coordinates of `move` at step 0.
+        move: (place, step) ↦ place; any smooth map with move(place, 0) = place.
+        start: a pytree of arrays.
+        limit: greatest number of surveys; at 0 the start comes back.
+    """
+    start = jax.tree.map(jnp.asarray, start)
+    dtype = jnp.result_type(*jax.tree.leaves(start))
+    shape = jax.eval_shape(survey, start)
+    still = tuple(jnp.zeros((), dtype) for _ in shape[1])
+    state = _State(jnp.zeros((), jnp.int32), start, jnp.asarray(-jnp.inf, dtype), start, still, jnp.asarray(jnp.inf, dtype))
+
+    def survey_and_step(state: _State) -> _State:
+        height, gradient, hessian = survey(state.trial)
+        # Rounding of a mean must not look like a fall.
+        up = height >= state.height - 1e-13 * (1.0 + jnp.abs(state.height))
+        newton = _uphill(gradient, hessian)
+        step = tuple(jnp.where(up, new, 0.25 * old) for new, old in zip(newton, state.step))
+        gain = jnp.where(up, 0.5 * sum(g * s for g, s in zip(gradient, newton)), 0.25 * state.gain)
+        best = jax.tree.map(lambda new, old: jnp.where(up, new, old), state.trial, state.best)
+        height = jnp.where(up, height, state.height)
+        return _State(state.passes + 1, best, height, move(best, step), step, gain)
+
+    end = jax.lax.while_loop(lambda s: (s.passes < limit) & ~(s.gain < GAIN), survey_and_step, state)
+    settled = end.gain < GAIN
+    place = jax.tree.map(lambda trial, best: jnp.where(settled, trial, best), end.trial, end.best)
+    return Climb(place, end.height, settled)
+
+
+def _uphill(gradient: tuple[Array, ...], hessian: tuple[tuple[Array, ...], ...]) -> tuple[Array, ...]:
+    """Newton's step −H⁻¹g where H is negative definite, else one that a ridge makes so; no coordinate moves by more than 2."""
+    curvature = [[-h for h in row] for row in hessian]
+    ridge = sum(jnp.abs(h) for row in hessian for h in row)
+    step, definite = _solve(curvature, gradient)
+    tilted, _ = _solve([[c + ridge * (i == j) for j, c in enumerate(row)] for i, row in enumerate(curvature)], gradient)
+    step = [jnp.where(definite, a, b) for a, b in zip(step, tilted)]
+    size = sum(jnp.abs(s) for s in step)
+    return tuple(s * (2.0 / jnp.maximum(size, 2.0)) for s in step)
+
+
+def _solve(a: list[list[Any]], b: Any) -> tuple[list[Array], Array]:
+    """The solution of a symmetric system by elimination, unrolled, and whether the matrix is safely positive definite."""
+    a, b, n = [list(row) for row in a], list(b), len(b)
+    definite = jnp.asarray(True)
+    for k in range(n):
+        definite &= a[k][k] > 1e-10 * sum(jnp.abs(c) for c in a[k])
+        pivot = jnp.where(a[k][k] > 0, a[k][k], 1.0)
+        for i in range(k + 1, n):
+            factor = a[i][k] / pivot
+            a[i] = [x - factor * y for x, y in zip(a[i], a[k])]
+            b[i] = b[i] - factor * b[k]
+        a[k] = [x / pivot for x in a[k]]
+        b[k] = b[k] / pivot
+    for k in reversed(range(n)):
+        b[k] = b[k] - sum(a[k][j] * b[j] for j in range(k + 1, n))
+    return b, definite
+
+
+def climb_in_stages(
+    survey: Callable[[Array, Array | None], Callable[[Any], Survey]],
+    move: Callable[[Any, tuple[Array, ...]], Any],
+    start: Any,
+    x: Array,
+    weights: Array | None,
+    *,
+    warm: bool = False,
+    limit: Any = 60,
+) -> Climb:
+    """`climb` on all data, after one on a sample of the rows where they are many and the start is not warm."""
+    if not warm and x.shape[0] > 4 * SAMPLE:
+        first = climb(survey(*thinned(x, weights, SAMPLE)), move, start)
+        start = jax.tree.map(lambda a, b: jnp.where(first.settled, a, b), first.place, start)
+    return climb(survey(x, weights), move, start, limit)
+
+
+# Data at a glance.
+
+
+def no_data(family: Any, x: Array) -> tuple[Any, Outcome]:
+    """What a fit returns where there are no rows at all."""
+    nan = jnp.full((), jnp.nan, x.dtype)
+    return family._of(**dict.fromkeys(family.parameters, nan)), Outcome(jnp.full((), Reason.NO_DATA.value, jnp.int32))
+
+
+def mean_of(weights: Array | None) -> Callable[[Array], Array]:
+    """The weighted mean over observations, as a function."""
+    if weights is None:
+        return jnp.mean
+    total = jnp.sum(weights)
+    return lambda v: jnp.sum(weights * v) / total
+
+
+def thinned(x: Array, weights: Array | None, rows: int) -> tuple[Array, Array | None]:
+    """Every k-th row, so that at most `rows` are left."""
+    stride = max(1, -(-x.shape[0] // rows))
+    return x[::stride], None if weights is None else weights[::stride]
+
+
+def weighted_range(x: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Least and greatest observation of positive weight; (inf, −inf) where there is none."""
+    if weights is None:
+        return jnp.min(x), jnp.max(x)
+    return jnp.min(jnp.where(weights > 0, x, jnp.inf)), jnp.max(jnp.where(weights > 0, x, -jnp.inf))
+
+
+def quartiles(x: Array, weights: Array | None) -> tuple[Array, Array, Array]:
+    """Lower quartile, median and upper quartile of a thinned sample: a robust first look."""
+    x, weights = thinned(x, weights, SORTED)
+    return tuple(_sorted_quantile(*_in_order(x, weights), share) for share in (0.25, 0.5, 0.75))
+
+
+def _in_order(x: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Observations in ascending order, and the weight up to each of them."""
+    if weights is None:
+        return jnp.sort(x), jnp.arange(1.0, x.shape[0] + 1.0, dtype=x.dtype)
+    order = jnp.argsort(x)
+    return x[order], jnp.cumsum(weights[order])
+
+
+def _sorted_quantile(x: Array, up_to: Array, share: Any) -> Array:
+    """The middle of all quantiles for this share of the weight."""
+    target = share * up_to[-1]
+    last = x.shape[0] - 1
+    lower = jnp.searchsorted(up_to, target, side="left")
+    upper = jnp.searchsorted(up_to, target, side="right")
+    return 0.5 * x[jnp.minimum(lower, last)] + 0.5 * x[jnp.minimum(upper, last)]
+
+
+def weighted_median(x: Array, weights: Array | None) -> Array:
+    """The middle of the medians, exactly: by sorting few, by counting many.
+
+    Each pass counts the observations in 4,096 equal steps of a bracket, which then closes on those of one step. The first
+    bracket comes from a sorted sample, so that two or three passes are the rule; ties end the search at once.
+    """
+    if x.shape[0] <= SORTED:
+        return _sorted_quantile(*_in_order(x, weights), 0.5)
+    steps = 1 << 12
+    mass = jnp.ones_like(x) if weights is None else weights
+    sample = _in_order(*thinned(x, weights, SORTED))
+    margin = 3.0 * 0.5 / sample[0].shape[0] ** 0.5
+
+    def close_in(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        passes, low, high, _ = state
+        place = jnp.floor((x - low) / (high - low) * steps)
+        index = (jnp.minimum(jnp.maximum(place, -1.0), steps) + 1.0).astype(jnp.int32)
+        up_to = jnp.cumsum(jax.ops.segment_sum(mass, index, steps + 2))
+        target = jnp.searchsorted(up_to, 0.5 * up_to[-1], side="left")
+        # Tied rows share an index, and indices ascend with x: the new ends are data, and exact.
+        here = (index == target) & (mass > 0)
+        low, high = jnp.min(jnp.where(here, x, jnp.inf)), jnp.max(jnp.where(here, x, -jnp.inf))
+        return passes + 1, low, high, up_to[target] == 0.5 * up_to[-1]
+
+    start = (jnp.zeros((), jnp.int32), *(_sorted_quantile(*sample, 0.5 + side * margin) for side in (-1, 1)), False)
+    start = (*start[:2], jnp.where(start[2] > start[1], start[2], start[1] + jnp.abs(start[1]) + 1.0), start[3])
+    _, median, _, halved = jax.lax.while_loop(lambda s: (s[1] < s[2]) & (s[0] < 64), close_in, start)
+    above = jnp.min(jnp.where((x > median) & (mass > 0), x, jnp.inf))
+    return jnp.where(halved, 0.5 * median + 0.5 * jnp.where(halved, above, median), median)
+
+
+# The extreme-value problem, which Weibull and Gumbel share.
+
+
+def fit_smallest_extreme(y: Array, weights: Array | None, rate: Array | None) -> tuple[Array, Array, Outcome]:
+    """Location and rate k for which e^(k (y − location)) is standard exponential, and the outcome.
+
+    With the location at its best for each rate, the mean log-likelihood is log k + k·mean(y) − log mean e^(ky) + const: concave in
+    log k. Exponents are taken from the greatest y, so that none overflows.
+    """
+    low, high = weighted_range(y, weights)
+    same = low >= high
+
+    def survey(y: Array, weights: Array | None) -> Callable[[Array], Survey]:
+        mean = mean_of(weights)
+        centre = mean(y) - high
+
+        def at(k: Array) -> Survey:
+            d = y - high
+            e = jnp.exp(k * d)
+            total, first, second = mean(e), mean(d * e), mean(d * d * e)
+            tilt = first / total
+            slope = k * (centre - tilt)
+            spread = second / total - tilt * tilt
+            return jnp.log(k) + k * centre - jnp.log(total), (1.0 + slope,), ((slope - k * k * spread,),)
+
+        return at
+
+    if rate is None:
+        sample, share = thinned(y, weights, SORTED)
+        mean = mean_of(share)
+        # The standard deviation of the logarithm of an exponential variable is π/√6.
+        deviation = jnp.sqrt(mean((sample - mean(sample)) ** 2))
+        guess = 1.2825498301618641 / jnp.where(deviation > 0, deviation, jnp.where(same, 1.0, high - low))
+    else:
+        guess = rate
+    limit = jnp.where(same, 0, 60)
+    end = climb_in_stages(
+        survey, lambda k, step: k * jnp.exp(step[0]), guess, y, weights, warm=rate is not None, limit=limit
+    )
+    k = end.place
+    location = high + jnp.log(mean_of(weights)(jnp.exp(k * (y - high)))) / k
+    outcome = Outcome.first((low > high, Reason.NO_DATA), (same, Reason.ALL_SAME), (~end.settled, Reason.NOT_CONVERGED))
+    return jnp.where(same, low, location), jnp.where(same, jnp.inf, k), outcome
