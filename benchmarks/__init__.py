@@ -5,6 +5,6 @@
     python -m benchmarks --list             their names
     python -m benchmarks --report           RESULTS.md again, from the files
 
-Each module beside this one holds one group of cases as data. `harness` times them, `machine` says on what, `results` keeps what came
-out. A case states its entrants (ours first), and how an answer is judged; no answer is timed before it was judged.
+Each module that `registry` lists holds one group of cases as data. A case names its entrants, ours first, and says how
+an answer is judged; nothing is timed before that. `harness` times, `machine` says on what, `results` keeps.
 """

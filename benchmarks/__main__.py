@@ -48,10 +48,14 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time surprax against what else there is.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Time surprax against what else there is."
+    )
     parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), default="cpu", help="where to run (default: cpu)")
     parser.add_argument("--only", nargs="+", metavar="CASE", help="names, groups or patterns; default: all")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all works; written only with --out")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, to see that all works; written only with --out"
+    )
     parser.add_argument("--list", action="store_true", help="list the cases and leave")
     parser.add_argument("--report", action="store_true", help="only make RESULTS.md from what there is")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results (default: benchmarks/results)")
@@ -98,7 +102,9 @@ def _run_all(chosen: Sequence[Any], cases: Sequence[Any], options: argparse.Name
         record = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), **told["record"]}
         failure = record.get("failure")
         failed += [case.name] if failure else []
-        print(f"({time.perf_counter() - start:.0f} s) {f'FAILED: {failure}' if failure else _summary(record)}", flush=True)
+        print(
+            f"({time.perf_counter() - start:.0f} s) {f'FAILED: {failure}' if failure else _summary(record)}", flush=True
+        )
         # Written case by case, so that a run that is stopped keeps what it has.
         document = merge(document, run, about or {"failure": failure}, {case.name: record})
         if keep and about:

@@ -1,4 +1,4 @@
-"""Value and gradient, in the parameters, of the log-likelihood of ten million rows: what a sampler asks for at every step."""
+"""Value and gradient in the parameters of the log-likelihood of ten million rows: what each step of a sampler needs."""
 
 from functools import partial
 

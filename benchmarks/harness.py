@@ -1,8 +1,8 @@
 """How a case is run: prepare, judge every answer against float64, then let the entrants take turns.
 
-Times on a shared machine drift by more than most differences are worth. Entrants therefore run A, B, A, B, … in one process, each
-turn of ours is divided by the turn of the peer beside it, and what is reported is the median of these ratios with a bootstrap
-interval. A ratio below 1 means that ours is faster.
+Times on a shared machine drift by more than most differences are worth. Entrants therefore run A, B, A, B, … in one
+process, each turn of ours is divided by the turn of the peer beside it, and what is reported is the median of these
+ratios with a bootstrap interval. A ratio below 1 means that ours is faster.
 """
 
 import gc
@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ FEWEST_PAIRS = 3
 SHORTEST_TURN = 0.01
 """Seconds; what takes less is called several times in one turn."""
 
+MOST_CALLS = 100_000
+
 
 class OracleError(Exception):
     """An answer is wrong, so that its time means nothing."""
@@ -62,7 +65,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to go on: at most `repeats` turns each, fewer when `budget` seconds are spent, but `fewest` in any case."""
+    """How long to go on: `repeats` turns each, fewer once `budget` seconds are spent, but never below `fewest`."""
 
     quick: bool = False
     repeats: int = 30
@@ -71,9 +74,9 @@ class Effort:
     shortest_turn: float = SHORTEST_TURN
 
     @classmethod
-    def least(cls) -> "Effort":
-        """Tiny sizes, one turn: for tests."""
-        return cls(quick=True, repeats=1, budget=0.0, fewest=1, shortest_turn=0.0)
+    def least(cls, repeats: int = 1) -> "Effort":
+        """Tiny sizes, single calls. Without repeats the judged call, compilation and all, is the only turn."""
+        return cls(quick=True, repeats=repeats, budget=0.0, fewest=1, shortest_turn=0.0)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Entrant:
     Attributes:
         run: does it once; inputs are on the device already.
         answer: what the judge looks at, made from what `run` returned; not timed.
-        compilation: seconds to trace, lower and compile, where these can be taken apart.
+        compilation: seconds to trace, lower and compile, where these can be taken apart; {} where nothing is compiled.
         temporaries: bytes of memory that the compiled program takes beside inputs and outputs, where known.
         times: what a turn stands for, where only a part of the job is done (a loop over some of the groups).
     """
@@ -100,13 +103,13 @@ class Contest:
     """A case made ready.
 
     Attributes:
-        rows: of data, for times per row.
+        rows: of data, for times per row; 0 where there are none.
         dtype: in which the data lie there.
         entrants: by name; the first is ours.
         judge: from the answers by name to the error of each, in units that `tolerance` is stated in.
         tolerance: largest error of ours.
         peer_tolerance: largest error of a peer; beyond it the comparison is of two different jobs.
-        reads: the array that the job must read at least once; its plain sum takes turns too, and is the measure of bandwidth.
+        reads: the array that the job has to read; its plain sum takes turns too, and is the measure of bandwidth.
     """
 
     rows: int
@@ -123,7 +126,7 @@ class Target:
     """What a case should reach: a ratio to `peer`, or bytes of "growth" or "temporaries" of ours, at most `limit`."""
 
     limit: float
-    peer: str | None = None
+    peer: str = ""
     measure: str = "ratio"
 
 
@@ -203,24 +206,27 @@ def run_case(case: Case, effort: Effort) -> dict[str, Any]:
     """The record of a case: raw times, ratios, errors, memory; raises `OracleError` where an answer is wrong."""
     with tempfile.TemporaryDirectory(prefix="surprax-bench-") as scratch:
         contest = case.prepare(Setting(effort.quick, Path(scratch)))
-        answers, first, growth = {}, {}, {}
-        for name, entrant in contest.entrants.items():
+        runs = {name: entrant.run for name, entrant in contest.entrants.items()}
+        if contest.reads is not None:
+            runs[READING] = jitted(jnp.sum, contest.reads).run
+        first, growth, answers = {}, {}, {}
+        for name, run in runs.items():
             start = time.perf_counter()
-            growth[name], result = machine.growth(lambda run=entrant.run: jax.block_until_ready(run()))
+            growth[name], result = machine.growth(partial(_finished, run))
             first[name] = time.perf_counter() - start
-            answers[name] = entrant.answer(result)
+            if name in contest.entrants:
+                answers[name] = contest.entrants[name].answer(result)
             del result
         errors = _judged(case, contest, answers)
         del answers
-        turns, calls = take_turns(_contenders(contest), effort)
-    ours = next(iter(contest.entrants))
-    entrants = {
+        turns, calls = take_turns(runs, effort) if effort.repeats else ({n: [t] for n, t in first.items()}, {})
+    entrants: dict[str, dict[str, Any]] = {
         name: {
             "seconds": [entrant.times * seconds for seconds in turns[name]],
             "minimum": entrant.times * min(turns[name]),
             "median": entrant.times * float(np.median(turns[name])),
-            "ns_per_row": 1e9 * entrant.times * float(np.median(turns[name])) / contest.rows,
-            "calls_per_turn": calls[name],
+            "ns_per_row": 1e9 * entrant.times * float(np.median(turns[name])) / contest.rows if contest.rows else None,
+            "calls_per_turn": calls.get(name, 1),
             "first_call": entrant.times * first[name],
             "compilation": entrant.compilation,
             "temporaries": entrant.temporaries,
@@ -230,38 +236,35 @@ def run_case(case: Case, effort: Effort) -> dict[str, Any]:
         }
         for name, entrant in contest.entrants.items()
     }
-    record: dict[str, Any] = {
+    ours, *peers = entrants
+    ratios = {name: interval(np.divide(entrants[ours]["seconds"], entrants[name]["seconds"])) for name in peers}
+    return {
         "title": case.title,
         "rows": contest.rows,
         "dtype": contest.dtype,
         "tolerance": contest.tolerance,
         "entrants": entrants,
-        "ratios": {
-            name: interval(np.divide(entrants[ours]["seconds"], entrants[name]["seconds"]))
-            for name in list(contest.entrants)[1:]
-        },
-        "reading": None,
+        "ratios": ratios,
+        "reading": None if contest.reads is None else _reading(contest.reads.nbytes, turns[READING], turns[ours]),
+        "targets": [_told(target, entrants[ours], ratios) for target in case.targets],
     }
-    if contest.reads is not None:
-        fraction = interval(np.divide(turns[READING], turns[ours]))
-        record["reading"] = {
-            "seconds": turns[READING],
-            "bytes": contest.reads.nbytes,
-            "bytes_per_second": contest.reads.nbytes / float(np.median(turns[READING])),
-            "fraction": fraction["median"],
-        }
-    record["targets"] = [_told(target, entrants[ours], record["ratios"]) for target in case.targets]
-    return record
 
 
 READING = "(reading)"
 
 
-def _contenders(contest: Contest) -> dict[str, Callable[[], Any]]:
-    runs = {name: entrant.run for name, entrant in contest.entrants.items()}
-    if contest.reads is not None:
-        runs[READING] = jitted(jnp.sum, contest.reads).run
-    return runs
+def _finished(run: Callable[[], Any]) -> Any:
+    return jax.block_until_ready(run())
+
+
+def _reading(size: int, plain: Sequence[float], ours: Sequence[float]) -> dict[str, Any]:
+    """The bandwidth of reading the data once, and which share of it our time amounts to."""
+    return {
+        "seconds": list(plain),
+        "bytes": size,
+        "bytes_per_second": size / float(np.median(plain)),
+        "fraction": interval(np.divide(plain, ours))["median"],
+    }
 
 
 def _judged(case: Case, contest: Contest, answers: Mapping[str, Any]) -> Mapping[str, float]:
@@ -275,9 +278,7 @@ def _judged(case: Case, contest: Contest, answers: Mapping[str, Any]) -> Mapping
     return errors
 
 
-def take_turns(
-    runs: Mapping[str, Callable[[], Any]], effort: Effort
-) -> tuple[dict[str, list[float]], dict[str, int]]:
+def take_turns(runs: Mapping[str, Callable[[], Any]], effort: Effort) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Seconds per call of each, turn by turn, and how many calls a turn has."""
     calls = {name: _calls(run, effort.shortest_turn) for name, run in runs.items()}
     turns: dict[str, list[float]] = {name: [] for name in runs}
@@ -306,17 +307,15 @@ def _turn(run: Callable[[], Any], calls: int) -> float:
 
 
 def _calls(run: Callable[[], Any], shortest: float) -> int:
+    """How many calls make a turn of at least `shortest` seconds."""
     calls = 1
-    while shortest > 0 and (seconds := calls * _turn(run, calls)) < shortest:
-        calls = max(2 * calls, int(1.2 * calls * shortest / max(seconds, 1e-9))) if seconds < shortest / 2 else calls + 1
-        calls = min(calls, 100_000)
-        if calls == 100_000:
-            break
+    while shortest > 0 and (seconds := calls * _turn(run, calls)) < shortest and calls < MOST_CALLS:
+        calls = min(MOST_CALLS, max(calls + 1, int(1.2 * calls * min(shortest / seconds, 10.0))))
     return calls
 
 
 def interval(ratios: Sequence[float] | np.ndarray, level: float = 0.95, resamples: int = 2000) -> dict[str, Any]:
-    """The median of paired ratios and its bootstrap percentile interval; the seed is fixed, so equal data give equal intervals."""
+    """The median of paired ratios and its bootstrap percentile interval; the seed is fixed, and so is the interval."""
     ratios = np.asarray(ratios, np.float64)
     draws = np.random.default_rng(0).choice(ratios, (resamples, len(ratios)))
     low, high = np.quantile(np.median(draws, axis=1), [(1 - level) / 2, (1 + level) / 2])
@@ -327,6 +326,8 @@ def _told(target: Target, ours: Mapping[str, Any], ratios: Mapping[str, Any]) ->
     """A target with the value reached; `met` is None where the interval of a ratio reaches across the limit."""
     met: bool | None
     if target.measure == "ratio":
+        if target.peer not in ratios:
+            raise OracleError(f"no entrant is named {target.peer!r}: there is nothing to hold the target against")
         ratio = ratios[target.peer]
         value = ratio["median"]
         met = True if ratio["high"] <= target.limit else False if ratio["low"] > target.limit else None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "commit", "environment", "growth", "platforms"]
+__all__ = ["ROOT", "can_measure_growth", "commit", "environment", "growth", "platforms"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -92,8 +92,8 @@ def _driver() -> str | None:
 def growth(run: Callable[[], Any]) -> tuple[int, Any]:
     """Bytes by which memory grew at its highest while `run()` ran, over what was held before; and its result.
 
-    On a processor this is the resident size of the process; on an accelerator what its allocator counts (there the high-water
-    mark cannot be set back, so that a run after a larger one shows 0).
+    On a processor this is the resident size of the process; on an accelerator what its allocator counts (there the
+    high-water mark cannot be set back, so that a run after a larger one shows 0).
     """
     import jax
 
@@ -106,6 +106,11 @@ def growth(run: Callable[[], Any]) -> tuple[int, Any]:
     before = _settle()
     result = run()
     return max(0, _peak() - before), result
+
+
+def can_measure_growth() -> bool:
+    """Whether the high-water mark of this process can be set back."""
+    return os.access("/proc/self/clear_refs", os.W_OK)
 
 
 def _settle() -> int:

@@ -1,7 +1,7 @@
 """What came out: one JSON file per kind of device, and the tables made from all of them.
 
-A file maps cases to records, and each record names the run (date, commit, machine, versions) that it came from. Writing some
-cases leaves the others as they were; a run on one device leaves the files of other devices alone.
+A file maps cases to records, and each record names the run (date, commit, machine, versions) that it came from. Writing
+some cases leaves the others as they were; a run on one device leaves the files of other devices alone.
 """
 
 import contextlib
@@ -26,11 +26,15 @@ def load(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {"schema": SCHEMA, "device": path.stem, "runs": {}, "cases": {}}
     if document.get("schema") != SCHEMA:
-        raise ValueError(f"{path} has schema {document.get('schema')}; this is schema {SCHEMA}. Move it away and run again.")
+        raise ValueError(
+            f"{path} has schema {document.get('schema')}; this is schema {SCHEMA}. Move it away and run again."
+        )
     return document
 
 
-def merge(document: Mapping[str, Any], run: str, about: Mapping[str, Any], records: Mapping[str, Any]) -> dict[str, Any]:
+def merge(
+    document: Mapping[str, Any], run: str, about: Mapping[str, Any], records: Mapping[str, Any]
+) -> dict[str, Any]:
     """A document with new records of the run `run` (its date); runs that no record names any more are left out."""
     cases = {**document["cases"], **{name: {"run": run, **record} for name, record in records.items()}}
     named = {record["run"] for record in cases.values()}
@@ -41,7 +45,11 @@ def merge(document: Mapping[str, Any], run: str, about: Mapping[str, Any], recor
 def write(path: Path, content: Mapping[str, Any] | str) -> None:
     """Write JSON (of a mapping) or text, by way of a temporary name: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = content if isinstance(content, str) else json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = (
+        content
+        if isinstance(content, str)
+        else json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -62,7 +70,7 @@ def missing(document: Mapping[str, Any], cases: Iterable[Case]) -> list[str]:
             continue
         record = document["cases"].get(case.name)
         if record is None:
-            lacking.append(f"{case.name}: never run on {document['device']}")
+            lacking.append(f"{case.name}: never run")
         elif "failure" in record:
             lacking.append(f"{case.name}: {record['failure']}")
         else:
@@ -70,7 +78,7 @@ def missing(document: Mapping[str, Any], cases: Iterable[Case]) -> list[str]:
             lacking += [
                 f"{case.name}: no ratio to {target.peer}"
                 for target in case.targets
-                if target.peer is not None and target.peer not in ratios
+                if target.measure == "ratio" and target.peer not in ratios
             ]
     return lacking
 
@@ -84,25 +92,25 @@ def verdict(ratio: Mapping[str, Any]) -> str:
 
 # Tables.
 
+PREFACE = """\
+Made by `python -m benchmarks --report` from the files in `results/`; do not edit. Entrants take turns in one process,
+once their answers were held against float64. A ratio is our time over the peer's (below 1: ours is faster), the
+median of paired turns with its 95 % bootstrap interval; a win or a loss is claimed only where that interval excludes
+1. Times are medians, warm; *compile* is tracing, lowering and compiling, or (≈) the first call less a warm one;
+*read* is the speed of reading the data, as a share of that of their plain sum in the same run; *error* is what the
+judge found, ours / theirs."""
+
 
 def report(documents: Sequence[Mapping[str, Any]], cases: Sequence[Case]) -> str:
     """All results as Markdown, a section per device and a table per group."""
-    lines = [
-        "# Benchmarks",
-        "",
-        "Made by `python -m benchmarks --report` from the files in `results/`; do not edit. Entrants take turns in one process after",
-        "their answers were held against float64. A ratio is our time over the peer's (below 1: ours is faster), the median of paired",
-        "turns with its 95 % bootstrap interval; a win or a loss is claimed only where that interval excludes 1. Times are medians,",
-        "warm; *compile* is tracing, lowering and compiling, or (≈) the first call less a warm one; *read* is the speed of reading",
-        "the data, as a share of that of their plain sum in the same run; *error* is what the judge found, ours / theirs.",
-    ]
+    lines = ["# Benchmarks", "", PREFACE]
     for document in documents:
         lines += ["", f"## {document['device']}", ""]
         for date, about in sorted(document["runs"].items()):
             count = sum(record["run"] == date for record in document["cases"].values())
             lines.append(f"- {date} ({count} case{'s' * (count != 1)}): {_about(about)}")
-        for case in missing(document, cases):
-            lines.append(f"- **missing** {_cell(case)}")
+        if lacking := missing(document, cases):
+            lines.append(f"- **missing**: {_cell('; '.join(lacking))}")
         known = {case.name: case for case in cases}
         groups = dict.fromkeys([*(case.group for case in cases), *(name.split("/")[0] for name in document["cases"])])
         for group in groups:
@@ -127,10 +135,11 @@ def _rows(name: str, record: Mapping[str, Any]) -> list[list[str]]:
         return [[title, "**failed**", _cell(record["failure"]), *[""] * (len(HEADER) - 3)]]
     (label, ours), *peers = record["entrants"].items()
     reading = record["reading"]
-    told = f"{title}<br>{_cell(record['title'])}; {record['rows']:,} rows, {record['dtype']}"
+    size = f"; {record['rows']:,} row{'s' * (record['rows'] != 1)}, {record['dtype']}" if record["rows"] else ""
+    told = f"{title}<br>{_cell(record['title'])}{size}"
     mine = [_seconds(ours["median"])]
     rest = [
-        f"{ours['ns_per_row']:.3g}",
+        f"{ours['ns_per_row']:.3g}" if record["rows"] else "",
         "" if reading is None else f"{reading['fraction']:.0%}",
         _compile(ours),
     ]
@@ -138,10 +147,9 @@ def _rows(name: str, record: Mapping[str, Any]) -> list[list[str]]:
     for peer, its in peers:
         ratio = record["ratios"][peer]
         its_time = _seconds(its["median"]) + (" (part of it, scaled)" if its["extrapolated"] != 1 else "")
-        rows.append(
-            [told, *mine, peer, its_time, _ratio(ratio), "" if _same(label, peer) else verdict(ratio), *rest]
-            + [f"{ours['error']:.1e} / {its['error']:.1e}", _targets(record, peer)]
-        )
+        claim = "" if _same(label, peer) else verdict(ratio)
+        errors = f"{ours['error']:.1e} / {its['error']:.1e}"
+        rows.append([told, *mine, peer, its_time, _ratio(ratio), claim, *rest, errors, _targets(record, peer)])
         told, mine, rest = "", [""], [""] * 3
     if not rows:
         rows.append([told, *mine, "", "", "", "", *rest, f"{ours['error']:.1e}", ""])
@@ -168,6 +176,8 @@ def _target(target: Mapping[str, Any], limit: str) -> str:
 
 
 def _compile(entrant: Mapping[str, Any]) -> str:
+    if entrant["compilation"] == {}:
+        return ""
     if entrant["compilation"] is not None:
         return _seconds(sum(entrant["compilation"].values()))
     return "≈ " + _seconds(max(0.0, entrant["first_call"] - entrant["median"]))

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from surprax.data import DataError, Table, datasets, read_columns
-from surprax.families import by_name
+from surprax.families.catalogue import FAMILIES, by_name
 from surprax.game import Scoreboard, play
 from surprax.game.report import renderable
 from surprax.game.scoreboard import save_boards
@@ -216,8 +216,6 @@ def examples_command(
 @app.command("families")
 def families_command() -> None:
     """List the families that can play."""
-    from surprax.families import FAMILIES
-
     for name, family in FAMILIES.items():
         summary = (family.__doc__ or "").strip().splitlines()[0]
         print(f"{name:<18} {'discrete' if family.discrete else 'continuous':<11} {summary}"[:110])

@@ -22,6 +22,7 @@ from surprax.evidence.base import register_family
 from surprax.families.fitting import try_fit
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import as_parameter, check_parameter, parameter
+from surprax.families.refits import fit_with_and_without_each
 from surprax.families.supports import Support
 from surprax.numerics.precision import is_traced
 from surprax.units import Unit, from_nats
@@ -77,6 +78,10 @@ class Distribution(abc.ABC):
     """Where observations must lie for a likelihood with free parameters to be finite."""
     layout: ClassVar[Layout | None] = None
     """How observations are summarised in finitely many numbers; None where they cannot be."""
+    labelled: ClassVar[bool] = False
+    """Whether values are numbers of categories, 0 to K − 1, each of which has a parameter of its own."""
+    smooth: ClassVar[bool] = True
+    """Whether the log-density is twice differentiable in the parameters, so that Newton's method applies."""
 
     def __post_init__(self) -> None:
         for name, metadata in self.parameters.items():
@@ -364,6 +369,11 @@ class Distribution(abc.ABC):
     ) -> tuple[Self, Outcome]:
         """Maximum likelihood by passes over observations `x` (n,), from `start` where one is given; pure JAX."""
         raise NotImplementedError
+
+    @classmethod
+    def _fit_with_and_without_each(cls, rows: Array, weights: Array | None) -> tuple[Self, Outcome, Self, Outcome]:
+        """Fits to a matrix of folds (K, m), and to all of it but one fold each; see `refits`."""
+        return fit_with_and_without_each(cls, rows, weights)
 
 
 @functools.partial(jax.jit, static_argnames="unit")

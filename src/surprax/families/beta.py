@@ -12,19 +12,22 @@ from surprax.evidence.layout import CHANCE, NEGATIVE_LOG, NEGATIVE_LOG_COMPLEMEN
 from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
 from surprax.families.gamma import (
+    TWO_PI,
+    difference_of_products,
     gamma_bregman_beyond_poisson,
     is_near,
     log_minus_digamma_drop,
     log_of_ratio,
+    nodes_between,
     product_minus,
 )
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import OPEN_UNIT_INTERVAL, UNIT_INTERVAL, Support
-from surprax.numerics.elementary import log1p_minus, log_ratio, logaddexp, with_derivatives
+from surprax.numerics.elementary import by_dtype, log1p_minus, log_ratio, logaddexp, with_derivatives
 from surprax.numerics.gamma import log_beta, log_minus_digamma, stirling_error, trigamma_minus_reciprocal
 from surprax.numerics.incomplete_beta import beta_quantile_from_log, log_betainc, log_betaincc
-from surprax.numerics.normal import HALF_LOG_2PI
+from surprax.numerics.normal import gauss_legendre
 
 __all__ = ["Beta"]
 
@@ -108,11 +111,7 @@ class Beta(ExponentialFamily):
     def _kl(self, q: Self) -> Array:
         """Two parts: what the means do, as between binomials, and what is left of the three shapes."""
         a, b, c, d = self.concentration1, self.concentration0, q.concentration1, q.concentration0
-        in_a, in_b = c - a, d - b
-        one = gamma_bregman_beyond_poisson(c, a, in_a)
-        zero = gamma_bregman_beyond_poisson(d, b, in_b)
-        both = gamma_bregman_beyond_poisson(c + d, a + b, in_a + in_b)
-        return _binomial_kl(c, d, a, b) + ((one - both) + zero)
+        return _binomial_kl(c, d, a, b) + _kl_beyond_binomial(c, d, a, b)
 
     # Exponential family.
 
@@ -184,7 +183,7 @@ class Beta(ExponentialFamily):
 
 # Numerics. With n = a + b, r = n x/a and s = n (1 − x)/b, the observation and its complement over their means,
 #
-#     log p = a log r + b log s − log r − log s + C,    C = ½ log(n³/(a b)) − ½ log 2π − μ(a) − μ(b) + μ(n),
+#     log p = a log r + b log s − log r − log s + C,    C = ½ log(n³/(2π a b)) − μ(a) − μ(b) + μ(n),
 #
 # with Stirling's correction μ: Loader's saddle-point form (2000). Around the mean all rests on the excess e = n x − a, as
 # r = 1 + e/a and s = 1 − e/b, and the linear parts of the two logarithms cancel.
@@ -201,8 +200,8 @@ def _excess(x: Array, a: Array, b: Array) -> Array:
 def _log_level(a: Array, b: Array) -> Array:
     """C, the log-density where x is at its mean."""
     n = a + b
-    shape = 0.5 * (log_ratio(n, a) + log_ratio(n, b) + jnp.log(n))
-    return shape - ((stirling_error(a) + stirling_error(b) - stirling_error(n)) + HALF_LOG_2PI)
+    spread = 0.5 * (log_ratio(n, a) + log_ratio(n, b) + jnp.log(n / TWO_PI))
+    return spread - (stirling_error(a) + stirling_error(b) - stirling_error(n))
 
 
 def _log_r(x: Array, a: Array, b: Array) -> Array:
@@ -241,8 +240,8 @@ def _log_beta_density(x: Array, a: Array, b: Array) -> Array:
 
 
 def _kl_excess(c: Array, d: Array, a: Array, b: Array) -> Array:
-    """(c + d) a/(a + b) − c, from differences, which are exact where (c, d) and (a, b) are close."""
-    return ((a - c) * d - c * (b - d)) / (a + b)
+    """(c + d) a/(a + b) − c."""
+    return difference_of_products(a, d, c, b) / (a + b)
 
 
 def _log_shift(c: Array, d: Array, a: Array, b: Array) -> Array:
@@ -264,6 +263,53 @@ def _binomial_kl(c: Array, d: Array, a: Array, b: Array) -> Array:
         return -c * jnp.where(is_near(u), log1p_minus(u), log_shift - u)
 
     return part(c, e / c, _log_shift(c, d, a, b)) + part(d, -e / d, _log_shift(d, c, b, a))
+
+
+def _pair_beyond_poisson(d: Array, b: Array, c: Array, a: Array) -> Array:
+    """The divergence beyond Poisson of d from b less that of d + c from b + a, where a and c are small beside b and d.
+
+    The two nearly cancel; so it is the integral of the derivative along the way from one to the other.
+    """
+
+    def slope(t: Array) -> Array:
+        x, difference = b + t * a, (d - b) + t * (c - a)
+        drop = log_minus_digamma_drop(x, d + t * c, difference)
+        near, step, nodes = nodes_between(x, difference)
+        # (ψ'(x) − 1/x)·difference − drop, which near 0 is of second order
+        beyond = -step * step * sum(w * (1 - s) * _slope(trigamma_minus_reciprocal, x + s * step) for s, w in nodes)
+        return jnp.where(near, a * beyond - (c - a) * drop, a * trigamma_minus_reciprocal(x) * difference - c * drop)
+
+    nodes, weights = (jnp.asarray(v, b.dtype) for v in gauss_legendre(by_dtype(b, 4, 8)))
+    return jnp.sum(jax.vmap(lambda t, w: w * slope(t))(nodes, weights), axis=0)
+
+
+def _kl_beyond_binomial_slope(c: Array, d: Array, a: Array, b: Array) -> Array:
+    return log_minus_digamma_drop(a, c, c - a) - log_minus_digamma_drop(a + b, c + d, (c - a) + (d - b))
+
+
+def _kl_beyond_binomial_slope_in_p(c: Array, d: Array, a: Array, b: Array) -> Array:
+    both = trigamma_minus_reciprocal(a + b) * ((c - a) + (d - b))
+    return both - trigamma_minus_reciprocal(a) * (c - a)
+
+
+@with_derivatives(
+    lambda c, d, a, b: _kl_beyond_binomial_slope(c, d, a, b),
+    lambda c, d, a, b: _kl_beyond_binomial_slope(d, c, b, a),
+    lambda c, d, a, b: _kl_beyond_binomial_slope_in_p(c, d, a, b),
+    lambda c, d, a, b: _kl_beyond_binomial_slope_in_p(d, c, b, a),
+)
+def _kl_beyond_binomial(c: Array, d: Array, a: Array, b: Array) -> Array:
+    """KL(Beta(a, b) ‖ Beta(c, d)) beyond that of the binomials: three divergences of shapes, that of the sums subtracted."""
+    a, b, c, d = jnp.broadcast_arrays(a, b, c, d)
+    swap = a > b
+    a, b, c, d = jnp.where(swap, b, a), jnp.where(swap, a, b), jnp.where(swap, d, c), jnp.where(swap, c, d)
+    sums = gamma_bregman_beyond_poisson(c + d, a + b, (c - a) + (d - b))
+    pair = jnp.where(
+        (4 * a <= b) & (4 * c <= d),
+        _pair_beyond_poisson(d, b, c, a),
+        gamma_bregman_beyond_poisson(d, b, d - b) - sums,
+    )
+    return gamma_bregman_beyond_poisson(c, a, c - a) + pair
 
 
 def _slope(function: Any, x: Array) -> Array:

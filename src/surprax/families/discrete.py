@@ -9,17 +9,20 @@ import numpy as np
 from jax import Array
 
 from surprax.families.parameters import Constraint
-from surprax.numerics.elementary import by_dtype, expm1_minus, log1p_minus, log_ratio, logaddexp
+from surprax.numerics.elementary import by_dtype, expm1_minus, log1p_minus, log_ratio, logaddexp, with_derivatives
 from surprax.numerics.gamma import stirling_error
 from surprax.numerics.normal import normal_quantile_from_log
 from surprax.numerics.precision import is_traced
 
 __all__ = [
+    "bernoulli_divergence",
+    "binary_entropy",
     "choose_logits",
     "factorial_remainder",
     "lattice",
-    "log_odds",
     "lattice_entropy",
+    "least_whole",
+    "log_odds",
     "nonnegative",
     "reached",
     "sigmoid",
@@ -38,7 +41,7 @@ log_odds = Constraint("a number or ±∞, not NaN", lambda v: ~np.isnan(v))
 def choose_logits(owner: str, probs: Any, logits: Any, constraint: Constraint) -> Any:
     """Log-odds from exactly one of `probs` and `logits`; known probabilities are converted in float64.
 
-    `constraint` is that of `probs`; traced probabilities outside [0, 1] give NaN.
+    `constraint` is that of known `probs`; traced probabilities outside [0, 1] give NaN.
     """
     if (probs is None) == (logits is None):
         found = "neither" if probs is None else "both"
@@ -61,37 +64,67 @@ def choose_logits(owner: str, probs: Any, logits: Any, constraint: Constraint) -
 
 
 def sigmoid(logits: Any) -> Any:
-    """1/(1 + e^−logits): in NumPy, with all digits, where the log-odds are NumPy; else in JAX."""
+    """1/(1 + e^−logits), the probability of these log-odds: in NumPy where they are known to NumPy, else in JAX."""
     if is_traced(logits) or isinstance(logits, jax.Array):
         return jax.nn.sigmoid(logits)
-    odds_against = np.exp(np.minimum(-logits, 709.0))
-    return np.where(logits == -np.inf, 0.0, 1.0 / (1.0 + odds_against)).astype(np.asarray(logits).dtype)[()]
+    with np.errstate(over="ignore"):
+        odds = np.exp(-np.abs(np.asarray(logits)))
+    return np.where(np.asarray(logits) >= 0, 1.0, odds) / (1.0 + odds)
 
 
 def softplus(logits: Any) -> Array:
-    """log(1 + e^logits) = −log P(failure); of −logits, −log P(success). In nats."""
+    """log(1 + e^logits): the surprise of a failure, in nats; softplus(−logits) is that of a success."""
     return logaddexp(logits, 0.0)
 
 
-def trials_deviance(x: Array, y: Array, logits: Array, gap: Array) -> Array:
-    """(x + y)·KL(x/(x + y) ‖ sigmoid(logits)) ≥ 0, of x successes and y failures from their probability.
+def _probability_gap(a: Array, b: Array) -> Array:
+    """sigmoid(a) − sigmoid(b), to relative accuracy as a → b."""
+    high, low = jnp.maximum(a, b), jnp.minimum(a, b)
+    gap = -jnp.expm1(jnp.where(a == b, 0.0, low - high))
+    return jnp.sign(jnp.where(a == b, 0.0, a - b)) * jax.nn.sigmoid(high) * jax.nn.sigmoid(-low) * gap
 
-    gap = logits − log(x/y) is given apart, as it may hold more digits. Full relative accuracy as gap → 0. With the rarer
-    outcome's share p ≤ ½ it is (x + y)·[log1p_minus(p·expm1(gap)) + p·expm1_minus(gap)], where the terms have opposite
-    signs and sizes p : 1. Elementwise, not to be differentiated.
+
+def _entropy_slope(logits: Array) -> Array:
+    return -jnp.where(jnp.isinf(logits), 0.0, logits) * jax.nn.sigmoid(logits) * jax.nn.sigmoid(-logits)
+
+
+@with_derivatives(_entropy_slope)
+def binary_entropy(logits: Array) -> Array:
+    """Entropy of one trial, in nats; 0 where the outcome is certain."""
+    size = jnp.abs(logits)
+    return softplus(-size) + jnp.where(size == jnp.inf, 0.0, size) * jax.nn.sigmoid(-size)
+
+
+def trials_deviance(x: Array, y: Array, gap: Array, surprise0: Array, surprise1: Array) -> Array:
+    """(x + y)·KL(Bernoulli(x/(x + y)) ‖ Bernoulli(p)) ≥ 0: x successes and y failures from their probability p.
+
+    surprise0 = −log(1 − p) and surprise1 = −log p are the surprises of a failure and of a success, and
+    gap = log p/(1 − p) − log x/y; these are given apart, as they may hold digits that p has lost. Full relative accuracy as
+    gap → 0: with the share r ≤ ½ of the rarer outcome it is (x + y)·[log1p_minus(r·expm1(gap)) + r·expm1_minus(gap)], two
+    terms of opposite signs of which the second is at least twice the first. Elementwise, not to be differentiated.
     """
     flip = x > y
     x, y = jnp.where(flip, y, x), jnp.where(flip, x, y)
-    logits, gap = jnp.where(flip, -logits, logits), jnp.where(flip, -gap, gap)
+    gap, surprise = jnp.where(flip, -gap, gap), jnp.where(flip, surprise1, surprise0)
     n = x + y
-    p = x / jnp.where(n == 0, 1.0, n)
+    r = x / jnp.where(n == 0, 1.0, n)
     near = jnp.abs(gap) <= 1.0
     d = jnp.where(near, gap, 0.0)
-    close = n * log1p_minus(p * jnp.expm1(d)) + x * expm1_minus(d)
-    # Certain success (∞) is refuted by any failure, n·∞; a share of 0 pays for nothing but the failures.
-    shift = jnp.where((x == 0) | (gap == jnp.inf), 0.0, x * gap)
-    far = n * (softplus(logits) + jnp.log1p(-p)) - shift
-    return jnp.where(n == 0, jnp.where(jnp.isnan(logits), jnp.nan, 0.0), jnp.where(near, close, far))
+    close = n * log1p_minus(r * jnp.expm1(d)) + x * expm1_minus(d)
+    # Certain success, gap = ∞, is refuted by any failure (n·∞); where x = 0 nothing but failures is paid for.
+    far = n * (surprise + jnp.log1p(-r)) - jnp.where((x == 0) | (gap == jnp.inf), 0.0, x * gap)
+    return jnp.where(n == 0, jnp.where(jnp.isnan(surprise), jnp.nan, 0.0), jnp.where(near, close, far))
+
+
+def _divergence_slope(own: Array, other: Array) -> Array:
+    weight = jax.nn.sigmoid(own) * jax.nn.sigmoid(-own)
+    return jnp.where(weight == 0, 0.0, weight * (own - other))
+
+
+@with_derivatives(_divergence_slope, lambda own, other: _probability_gap(other, own))
+def bernoulli_divergence(own: Array, other: Array) -> Array:
+    """KL between single trials with log-odds `own` and `other`, in nats; relative accuracy as they approach each other."""
+    return trials_deviance(jax.nn.sigmoid(own), jax.nn.sigmoid(-own), other - own, softplus(other), softplus(-other))
 
 
 def factorial_remainder(k: Array) -> Array:
@@ -107,124 +140,121 @@ def lattice(mean: Array, variance: Array, scale: Array, upper: Array) -> tuple[A
     """Points x and weights w on a new first axis with Σ w·f(x) = Σ_k f(k) over k = 0, 1, …, `upper`, for f like the mass.
 
     A sum over whole numbers is a trapezoid rule of step 1; where the mass is smooth on a longer scale, any step well below
-    its standard deviation σ gives the same sum to all digits (Poisson's summation formula; Trefethen & Weideman 2014,
-    section 5). The points are
+    its standard deviation gives the same sum to all digits (Trefethen & Weideman 2014, section 5). The points are
 
-    - every whole number of the window, while these are fewer than N (256 in float32, 512 in float64);
+    - every whole number of the window, while these are at most 256;
     - steps of a power of two (so that they are exact) across a wide window that keeps clear of 0;
     - k = j + c·j⁹ for a wide window that begins at 0: whole numbers at first, because mass may crowd there, then ever
       longer steps, each within 4 % of k. The map is flat at 0 to eighth order, and with it the end correction.
 
-    The window holds all but e⁻ᵗ of each tail, t = 20 or 42, for laws whose log-moments are those of a Gamma law of this
-    variance and this `scale` or lighter (Boucheron, Lugosi & Massart 2013, section 2.4).
+    The window leaves out e⁻ᵗ of each tail, t = 20 or 42, of a law whose log-moments are those of a Gamma law of this
+    variance and `scale`, or lighter (Boucheron, Lugosi & Massart 2013, section 2.4).
     """
     mean, variance, scale, upper = (jax.lax.stop_gradient(v) for v in (mean, variance, scale, upper))
-    nats, count = by_dtype(mean, (20.0, 256), (42.0, 512))
+    nats, count = by_dtype(mean, 20.0, 42.0), 256
+    last = count - 1
     bell = jnp.sqrt(2.0 * nats * variance)
     low = jnp.floor(jnp.maximum(mean - bell - nats, 0.0))
     high = jnp.ceil(jnp.minimum(mean + bell + nats * scale, upper))
     width = high - low
-    narrow, clear = width < count, low > 0.0
+    even = (low > 0.0) | (width <= last)
 
     j = jnp.arange(count, dtype=mean.dtype).reshape((count,) + (1,) * mean.ndim)
-    ratio = jnp.where(narrow, 1.0, width / (count - 1))
-    step = jnp.ldexp(jnp.ones_like(width), jnp.ceil(jnp.log2(ratio)).astype(jnp.int32))
-    even = jnp.floor(low / step) * step
-    stretch = jnp.where(narrow | clear, 0.0, width - (count - 1))
-    bend = (j / (count - 1)) ** 8
-    x = jnp.where(clear | narrow, even[None] + step[None] * j, j + stretch[None] / (count - 1) * bend * j)
-    w = jnp.where(clear | narrow, step[None] * jnp.ones_like(j), 1.0 + 9.0 * stretch[None] / (count - 1) * bend)
+    step = jnp.ldexp(jnp.ones_like(width), jnp.ceil(jnp.log2(jnp.maximum(width / last, 1.0))).astype(jnp.int32))
+    start = jnp.floor(low / step) * step
+    stretch = jnp.maximum(width / last - 1.0, 0.0)[None] * (j / last) ** 8
+    x = jnp.where(even[None], start[None] + step[None] * j, (1.0 + stretch) * j)
+    w = jnp.where(even[None], step[None], 1.0 + 9.0 * stretch)
     inside = x <= upper[None]
     return jnp.where(inside, x, low[None]), jnp.where(inside, w, 0.0)
 
 
-def lattice_entropy(log_mass: Callable[[Array], Array], mean: Array, variance: Array, scale: Array, upper: Any) -> Array:
-    """−Σ p log p in nats, for the arguments of `lattice`; where σ is below 1e-5 of the mean, its limit ½ log 2πeσ².
+def lattice_entropy(log_mass: Callable[[Array], Array], mean: Array, variance: Array, scale: Any, upper: Any) -> Array:
+    """−Σ p log p in nats, by the points of `lattice`; where σ is tiny beside the mean, its limit ½ log 2πeσ².
 
-    `log_mass` sees points of the rank of the batch.
+    `log_mass` sees points of the rank of the batch. At the switch (σ/mean = 1e-5 in float32, 1e-7 in float64) the limit is
+    off by the order of (σ/mean)².
     """
-    mean, variance, scale, upper = jnp.broadcast_arrays(mean, variance, scale, jnp.asarray(upper, mean.dtype))
-    limit = variance < (by_dtype(mean, 1e-5, 1e-7) * mean) ** 2
-    tame = lambda v, stand_in: jnp.where(limit, stand_in, v)
-    x, w = lattice(tame(mean, 1.0), tame(variance, 1.0), tame(scale, 1.0), upper)
+    mean, variance, scale, upper = jnp.broadcast_arrays(
+        mean, variance, jnp.asarray(scale, mean.dtype), jnp.asarray(upper, mean.dtype)
+    )
+    sharp = variance < (by_dtype(mean, 1e-5, 1e-7) * mean) ** 2
+    x, w = lattice(*(jnp.where(sharp, 1.0, v) for v in (mean, variance, scale)), upper)
     log_p = jax.vmap(log_mass)(x)
     some = log_p > -jnp.inf
-    log_p = jnp.where(some, log_p, 0.0)
-    sums = -jnp.sum(jnp.where(some, w * jnp.exp(log_p) * log_p, 0.0), axis=0)
-    return jnp.where(limit, 0.5 * jnp.log(2.0 * np.pi * np.e * tame_positive(variance)), sums)
-
-
-def tame_positive(v: Array) -> Array:
-    return jnp.where(v > 0, v, 1.0)
+    log_p = jnp.where(some, log_p, jnp.where(jnp.isnan(log_p), jnp.nan, 0.0))
+    total = -jnp.sum(jnp.where(log_p == 0, 0.0, w * jnp.exp(log_p) * log_p), axis=0)
+    limit = 0.5 * jnp.log(2.0 * np.pi * np.e * jnp.where(sharp, variance, 1.0))
+    return jnp.where(sharp, limit, total)
 
 
 # Quantiles ------------------------------------------------------------------------------------------------------------
 
 
-def reached(log_cdf: Array, log_sf: Array, log_p: Array, log_q: Array) -> Array:
-    """Whether P(X ≤ k) ≥ p, decided in the smaller tail, up to the rounding of the probabilities.
+def least_whole(holds: Callable[[Array], Array], guess: Array, lower: Array, upper: Array) -> Array:
+    """The least whole number k in [lower, upper] with holds(k), of a condition that stays true; `upper` if nothing less.
 
-    With p = cdf(k) as a rounded number the answer at k is yes: above ½ a probability is only known to ε, which is allowed
-    for as long as that is a small part of q = 1 − p.
+    Elementwise over arrays of one shape: from the guess, steps that double until the condition turns, then bisection. Beyond
+    2²⁴ (2⁵³ in float64) whole numbers have gaps, and k is the least that exists. NaN where an end is NaN.
     """
-    eps = jnp.finfo(log_p.dtype).eps
-    lower = log_p <= log_q
+    largest = jnp.finfo(guess.dtype).max
+    bad = jnp.isnan(lower) | jnp.isnan(upper) | jnp.isnan(guess)
+    lower, upper = jnp.where(bad, 0.0, lower), jnp.where(bad, 0.0, upper)
+    guess = jnp.clip(jnp.where(bad, 0.0, guess), lower, jnp.minimum(upper, largest))
+
+    def between(below: Array, above: Array) -> Array:
+        return jnp.floor(below + 0.5 * (jnp.minimum(above, largest) - below))
+
+    def unsettled(below: Array, above: Array) -> Array:
+        k = between(below, above)
+        return (k > below) & (k < above)
+
+    def advance(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        below, above, k, step = state
+        yes = holds(k)
+        next_below, next_above = jnp.where(yes, below, k), jnp.where(yes, k, above)
+        # A step back or forth while one side is still open; a step of 0 says that both are closed.
+        turned = (step == 0.0) | ((next_below >= lower) & (next_above < upper))
+        ahead = jnp.where(yes, k - step, k + step)
+        stray = turned | (ahead <= next_below) | (ahead >= next_above)
+        k = jnp.where(stray, between(next_below, next_above), ahead)
+        now = (next_below, next_above, k, jnp.where(turned, 0.0, 2.0 * step))
+        return tuple(jnp.where(unsettled(below, above), new, old) for new, old in zip(now, state))
+
+    start = (lower - 1.0, upper, guess, jnp.ones_like(guess))
+    above = jax.lax.while_loop(lambda state: jnp.any(unsettled(*state[:2])), advance, start)[1]
+    return jnp.where(bad, jnp.nan, above)
+
+
+def reached(log_cdf: Array, log_sf: Array, log_p: Array, log_q: Array) -> Array:
+    """Whether P(X ≤ k) ≥ p = 1 − q, decided in the smaller tail, up to the rounding of the probabilities.
+
+    With the rounded number p = cdf(k), the answer at k is yes. Above ½ a probability is known to within ε only, which is
+    forgiven while it is a small part (1/64) of q.
+    """
+    eps = float(jnp.finfo(log_p.dtype).eps)
+    slack = jnp.where(log_q > np.log(64.0 * eps), eps * jnp.exp(-log_q), 0.0)
     by_cdf = log_cdf >= log_p - 4.0 * eps * (1.0 - log_p)
-    slack = jnp.where(log_q > np.log(1024.0 * float(eps)), eps * jnp.exp(-log_q), 0.0)
     by_sf = log_sf <= log_q + 4.0 * eps * (1.0 - log_q) + slack
-    return jnp.where(lower, by_cdf, by_sf)
+    return jnp.where(log_p <= log_q, by_cdf, by_sf)
 
 
 def smallest_quantile(
-    log_cdf: Callable[[Array], Array],
-    log_sf: Callable[[Array], Array],
-    log_p: Array,
-    log_q: Array,
-    mean: Array,
-    variance: Array,
-    skewness: Array,
-    upper: Any = np.inf,
+    d: Any, log_p: Array, log_q: Array, mean: Array, variance: Array, skewness: Array, upper: Any = np.inf
 ) -> Array:
-    """The least whole number k ≥ 0 with P(X ≤ k) ≥ p, in the sense of `reached`; NaN where the parameters are.
+    """The least whole number k from 0 to `upper` with P(X ≤ k) ≥ p, in the sense of `reached`; NaN for NaN parameters.
 
-    From the normal quantile bent by the skewness (Cornish & Fisher 1938), steps that double until they turn, then
-    bisection; so it agrees with the distribution function whatever the start. Beyond 2²⁴ (2⁵³ in float64) whole numbers
-    have gaps, and k is the least that exists. Piecewise constant: its derivative is 0.
+    It starts from the normal quantile bent by the skewness (Cornish & Fisher 1938) and agrees with `d._log_cdf` and
+    `d._log_sf` whatever the start. Piecewise constant: its derivative is 0.
     """
     z = normal_quantile_from_log(log_p, log_q)
-    shape = jnp.broadcast_shapes(*(jnp.shape(v) for v in (log_p, mean, variance)))
-    log_p, log_q, mean, variance, skewness, upper = (
-        jax.lax.stop_gradient(jnp.broadcast_to(jnp.asarray(v, log_p.dtype), shape))
-        for v in (log_p, log_q, mean, variance, skewness, upper)
-    )
-    bad = jnp.isnan(mean) | jnp.isnan(variance)
-    z = jax.lax.stop_gradient(z)
     guess = jnp.floor(mean + jnp.sqrt(variance) * (z + skewness * (z * z - 1.0) / 6.0))
-    guess = jnp.where(bad, 0.0, jnp.clip(guess, 0.0, jnp.minimum(upper, jnp.finfo(log_p.dtype).max)))
+    guess, upper = jnp.broadcast_arrays(guess, jnp.asarray(upper, guess.dtype))
+    d, log_p, log_q, guess, upper = jax.lax.stop_gradient((d, log_p, log_q, guess, upper))
 
-    def middle(low: Array, high: Array) -> Array:
-        return jnp.floor(low + 0.5 * (high - low))
+    def holds(k: Array) -> Array:
+        # The distribution function is not asked at the upper end, where it is 1.
+        inner = jnp.minimum(k, upper - 1.0)
+        return reached(d._log_cdf(inner), d._log_sf(inner), log_p, log_q) | (k >= upper)
 
-    def active(state: tuple[Array, ...]) -> Array:
-        low, high, _, _, _ = state
-        m = middle(low, high)
-        return ((high == jnp.inf) | (m > low) & (m < high)) & ~bad
-
-    def advance(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        low, high, k, step, turned = state
-        yes = reached(log_cdf(k), log_sf(k), log_p, log_q) | (k >= jnp.finfo(k.dtype).max)
-        new_low, new_high = jnp.where(yes, low, k), jnp.where(yes, k, high)
-        now_turned = turned | ((new_low >= 0.0) & (new_high < upper))
-        ahead = jnp.where(yes, k - step, k + step)
-        outside = (ahead <= new_low) | (ahead >= new_high)
-        go = jnp.where(now_turned | outside, middle(new_low, new_high), ahead)
-        go = jnp.where(go == jnp.inf, jnp.finfo(k.dtype).max, jnp.clip(go, 0.0, upper))
-        on = active(state)
-        keep = lambda new, old: jnp.where(on, new, old)
-        return (
-            keep(new_low, low), keep(new_high, high), keep(go, k), keep(2.0 * step, step), keep(now_turned, turned)
-        )  # fmt: skip
-
-    start = (jnp.full(shape, -1.0, log_p.dtype), upper, guess, jnp.ones(shape, log_p.dtype), jnp.zeros(shape, bool))
-    high = jax.lax.while_loop(lambda state: jnp.any(active(state)), advance, start)[1]
-    return jnp.where(bad, jnp.nan, high)
+    return least_whole(holds, guess, jnp.zeros_like(guess), upper)

@@ -20,7 +20,7 @@ from surprax.families.fitting import check_known, make_evidence
 from surprax.families.outcomes import Outcome
 from surprax.numerics.precision import in_float64, is_traced
 
-__all__ = ["ExponentialFamily"]
+__all__ = ["ExponentialFamily", "direct_log_likelihood"]
 
 
 class ExponentialFamily(Distribution):
@@ -179,18 +179,29 @@ def _at_maximum(e: Moments) -> tuple[Moments, Any, Any]:
     return e, fit, outcome.ok
 
 
+def direct_log_likelihood(e: Moments, q: Any) -> Array:
+    """Total log-likelihood without a fit, for float64: the mean observation's log-density and what the gaps take off."""
+    gaps = [e.gaps[..., j] for j in range(len(e.family.layout.gaps))]
+    q, count, mean, log_base, *gaps = align(q, e.count, e.mean, e.log_base, *gaps)
+    return count * _direct(e.family, q, mean, gaps) + log_base
+
+
+def _direct(cls: Any, q: Any, mean: Array, gaps: list[Array]) -> Array:
+    x = cls.layout.carrier.given(q._known()).inverse(mean)
+    base = cls._log_base(x, q._known())
+    value = q._log_density(x) - (0.0 if base is None else base)
+    for eta, row in zip(q._natural(), cls.gap_matrix):
+        for factor, gap in zip(row, gaps):
+            value = value + factor * eta * gap if factor else value
+    return value
+
+
 @in_float64
 def _score(e: Moments, fit: Any, ok: Any, q: Any) -> Array:
     cls = e.family
     gaps = [e.gaps[..., j] for j in range(len(cls.layout.gaps))]
     q, fit, ok, count, mean, log_base, *gaps = align(q, fit, ok, e.count, e.mean, e.log_base, *gaps)
-    # Without a maximum, score the carrier's mean and add what the gaps take off: a form that needs no fit.
-    x = cls.layout.carrier.given(q._known()).inverse(mean)
-    base = cls._log_base(x, q._known())
-    direct = q._log_density(x) - (0.0 if base is None else base)
-    for eta, row in zip(q._natural(), cls.gap_matrix):
-        for factor, gap in zip(row, gaps):
-            direct = direct + factor * eta * gap if factor else direct
+    direct = _direct(cls, q, mean, gaps)
     # A stand-in keeps the unused branch finite, and with it the gradients.
     fit = jax.tree.map(lambda f, own: jnp.where(ok, f, jax.lax.stop_gradient(own)), fit, q)
     below = count * fit._kl(q)

@@ -1,5 +1,6 @@
 """The gamma distribution."""
 
+import math
 from typing import Any, Self
 
 import jax
@@ -16,7 +17,6 @@ from surprax.families.supports import NONNEGATIVE, Support
 from surprax.families.supports import POSITIVE as POSITIVE_NUMBERS
 from surprax.numerics.elementary import (
     by_dtype,
-    deviance,
     log1p_minus,
     log_ratio,
     log_ratio_minus,
@@ -31,9 +31,11 @@ from surprax.numerics.gamma import (
     trigamma_minus_reciprocal,
 )
 from surprax.numerics.incomplete_gamma import gamma_quantile_from_log, log_gammainc, log_gammaincc
-from surprax.numerics.normal import HALF_LOG_2PI, gauss_legendre
+from surprax.numerics.normal import gauss_legendre
 
 __all__ = ["Gamma"]
+
+TWO_PI = 2.0 * math.pi
 
 
 @family
@@ -103,13 +105,7 @@ class Gamma(ExponentialFamily):
     def _kl(self, q: Self) -> Array:
         """Two terms ≥ 0: what the means do, as between Poissons, and what is left of the shapes."""
         a, b = self.concentration, q.concentration
-        w = q.rate / self.rate
-        # a·w/b − 1 by way of differences, which are exact where p and q are close
-        u = ((a - b) * w + b * ((q.rate - self.rate) / self.rate)) / b
-        near = u > -0.5
-        close = -b * log1p_minus(jnp.where(near, u, 0.0))
-        apart = deviance(b, jnp.where(near, b, a * w))
-        return jnp.where(near, close, apart) + gamma_bregman_beyond_poisson(b, a, b - a)
+        return _poisson_kl(b, a, q.rate, self.rate) + gamma_bregman_beyond_poisson(b, a, b - a)
 
     # Exponential family.
 
@@ -162,7 +158,7 @@ class Gamma(ExponentialFamily):
 
 # Numerics of gamma densities. With r = rate·x/a, the observation over its mean,
 #
-#     log p = a (log r − (r − 1)) − log r + C,    C = log(rate/√a) − ½ log 2π − μ(a),
+#     log p = a (log r − (r − 1)) − log r + C,    C = log(rate/√(2πa)) − μ(a),
 #
 # with Stirling's correction μ: Loader's saddle-point form (2000). Around the mode all rests on u = r − 1, a difference of
 # numbers that may agree to more digits than a rounded product has.
@@ -176,6 +172,12 @@ def product_minus(x: Array, y: Array, z: Array) -> Array:
     x_low, y_low = x - x_high, y - y_high  # halves of the digits, whose products are exact
     exact = (x_high * y_high - z) + (x_high * y_low + x_low * y_high) + x_low * y_low
     return jnp.where(jnp.isfinite(exact), exact, x * y - z)
+
+
+def difference_of_products(a: Array, b: Array, c: Array, d: Array) -> Array:
+    """a·b − c·d as if the products were not rounded."""
+    product = lax.stop_gradient(c * d)
+    return product_minus(a, b, product) - product_minus(c, d, product)
 
 
 def is_near(u: Array) -> Array:
@@ -193,7 +195,7 @@ def log_of_ratio(u: Array, x: Array, y: Array) -> Array:
 
 def _log_level(a: Array, rate: Array) -> Array:
     """C, the log-density where x is at its mean."""
-    return log_ratio(rate, jnp.sqrt(a)) - (stirling_error(a) + HALF_LOG_2PI)
+    return log_ratio(rate, jnp.sqrt(TWO_PI * a)) - stirling_error(a)
 
 
 def _slope_in_x(x: Array, a: Array, rate: Array) -> Array:
@@ -218,7 +220,30 @@ def _log_gamma_density(x: Array, a: Array, rate: Array) -> Array:
     return jnp.where(is_near(u), a * log1p_minus(u) - log_r, far) + _log_level(a, rate)
 
 
-def _quadrature(a: Array, difference: Array) -> tuple[Array, Array, list[tuple[float, float]]]:
+def _kl_excess(b: Array, a: Array, s: Array, r: Array) -> Array:
+    """a·s/r − b, by way of differences where they are exact."""
+    v = (s - r) / r
+    return jnp.where(jnp.abs(v) <= 1, (a - b) * (s / r) + b * v, product_minus(a, s / r, b))
+
+
+def _log_shift(b: Array, a: Array, s: Array, r: Array) -> Array:
+    """log of a·s/r over b."""
+    return log_of_ratio(_kl_excess(b, a, s, r) / b, a * (s / r), b)
+
+
+@with_derivatives(
+    lambda b, a, s, r: -_log_shift(b, a, s, r),
+    lambda b, a, s, r: _kl_excess(b, a, s, r) / a,
+    lambda b, a, s, r: _kl_excess(b, a, s, r) / s,
+    lambda b, a, s, r: -_kl_excess(b, a, s, r) / r,
+)
+def _poisson_kl(b: Array, a: Array, s: Array, r: Array) -> Array:
+    """m − b − b log(m/b) ≥ 0 at m = a·s/r: KL from the Poisson of mean b to that of mean m."""
+    u = _kl_excess(b, a, s, r) / b
+    return -b * jnp.where(is_near(u), log1p_minus(u), _log_shift(b, a, s, r) - u)
+
+
+def nodes_between(a: Array, difference: Array) -> tuple[Array, Array, list[tuple[float, float]]]:
     """Whether the difference is small beside a, the difference if so, and Gauss–Legendre nodes and weights to go with it."""
     near = jnp.abs(difference) <= a / 4
     nodes, weights = gauss_legendre(by_dtype(a, 4, 8))
@@ -227,7 +252,7 @@ def _quadrature(a: Array, difference: Array) -> tuple[Array, Array, list[tuple[f
 
 def log_minus_digamma_drop(a: Array, b: Array, difference: Array) -> Array:
     """g(a) − g(b) for g(a) = log a − ψ(a), where difference = b − a; to full relative accuracy as b → a."""
-    near, step, nodes = _quadrature(a, difference)
+    near, step, nodes = nodes_between(a, difference)
     close = step * sum(w * trigamma_minus_reciprocal(a + t * step) for t, w in nodes)
     return jnp.where(near, close, log_minus_digamma(a) - log_minus_digamma(b))
 
@@ -244,7 +269,7 @@ def gamma_bregman_beyond_poisson(b: Array, a: Array, difference: Array) -> Array
     accuracy as b → a. Where b is near it is ∫ (b − t) f''(t) dt, with f'' = ψ' − 1/t; elsewhere, by Stirling's
     f(a) = −½ log a + μ(a) + const, the sum of two.
     """
-    near, step, nodes = _quadrature(a, difference)
+    near, step, nodes = nodes_between(a, difference)
     close = step * step * sum(w * (1 - t) * trigamma_minus_reciprocal(a + t * step) for t, w in nodes)
     correction = stirling_error(b) - stirling_error(a) - (0.5 / a - log_minus_digamma(a)) * difference
     return jnp.where(near, close, correction - 0.5 * log_ratio_minus(b, a, difference))

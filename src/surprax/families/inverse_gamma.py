@@ -2,7 +2,6 @@
 
 from typing import Any, Self
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -10,14 +9,13 @@ from surprax.evidence import Layout, Moments
 from surprax.evidence.layout import INVERSE, NEGATIVE_LOG
 from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
-from surprax.families.gamma import Gamma, is_near, log_of_ratio, product_minus
+from surprax.families.gamma import TWO_PI, Gamma, is_near, log_of_ratio, product_minus
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import POSITIVE, Support
 from surprax.numerics.elementary import log1p_minus, log_ratio, with_derivatives
 from surprax.numerics.gamma import log_minus_digamma, stirling_error
 from surprax.numerics.incomplete_gamma import gamma_quantile_from_log, log_gammainc, log_gammaincc
-from surprax.numerics.normal import HALF_LOG_2PI
 
 __all__ = ["InverseGamma"]
 
@@ -142,7 +140,7 @@ class InverseGamma(ExponentialFamily):
 
 # The saddle-point form of `Gamma` in r = rate/(a x), whose excess u = r − 1 here rests on the product a·x:
 #
-#     log p = a (log r − (r − 1)) + log r + C,    C = log(a^(3/2)/rate) − ½ log 2π − μ(a).
+#     log p = a (log r − (r − 1)) + log r + C,    C = log(a/rate) + ½ log(a/(2π)) − μ(a).
 
 
 def _relative_excess(x: Array, a: Array, rate: Array) -> Array:
@@ -150,7 +148,7 @@ def _relative_excess(x: Array, a: Array, rate: Array) -> Array:
 
 
 def _log_level(a: Array, rate: Array) -> Array:
-    return log_ratio(a, rate) + 0.5 * jnp.log(a) - (stirling_error(a) + HALF_LOG_2PI)
+    return log_ratio(a, rate) + (0.5 * jnp.log(a / TWO_PI) - stirling_error(a))
 
 
 @with_derivatives(

@@ -11,11 +11,12 @@ from surprax.evidence import Layout, Moments
 from surprax.evidence.layout import POSITIVE, RECIPROCAL
 from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
+from surprax.families.exponential_law import scale_divergence
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import POSITIVE as POSITIVE_NUMBERS
 from surprax.families.supports import Support
-from surprax.numerics.elementary import by_dtype, log1p_minus, log_ratio, with_derivatives
+from surprax.numerics.elementary import by_dtype, log_ratio, with_derivatives
 from surprax.numerics.normal import (
     HALF_LOG_2PI,
     log_inverse_gaussian_cdf,
@@ -61,8 +62,7 @@ class InverseGaussian(ExponentialFamily):
     # Density.
 
     def _log_density(self, x: Array) -> Array:
-        level = 0.5 * log_ratio(self.concentration, x) - jnp.log(x) - HALF_LOG_2PI
-        return level - 0.5 * _deviance(x, self.loc, self.concentration)
+        return _log_density(x, self.loc, self.concentration)
 
     # Moments.
 
@@ -93,13 +93,14 @@ class InverseGaussian(ExponentialFamily):
     def _entropy(self) -> Any:
         """½ (1 + log 2π − log λ) + 1.5 E log X, with E log X = log loc − e^z E₁(z) at z = 2λ/loc."""
         z = 2.0 * self.concentration / self.loc
-        return (
-            HALF_LOG_2PI + 0.5 + jnp.log(self.loc) + 0.5 * log_ratio(self.loc, self.concentration) - 1.5 * _scaled_e1(z)
-        )
+        # log loc + log z = log 2λ, taken together where z is small
+        narrow = jnp.log(self.loc) + 0.5 * log_ratio(self.loc, self.concentration)
+        wide = jnp.log(self.concentration) + 1.5 * float(np.log(2.0))
+        return HALF_LOG_2PI + 0.5 + jnp.where(z < 1.0, wide, narrow) - 1.5 * _scaled_e1(z)
 
     def _kl(self, q: Self) -> Array:
-        u = (q.concentration - self.concentration) / self.concentration
-        return 0.5 * (_deviance(self.loc, q.loc, q.concentration) - log1p_minus(u))
+        shapes = scale_divergence(q.concentration, self.concentration)
+        return 0.5 * (_deviance(self.loc, q.loc, q.concentration) + shapes)
 
     # Exponential family.
 
@@ -177,6 +178,10 @@ def _unit_deviance(x: Array, mean: Array) -> Array:
     return z * (z / jnp.minimum(x, jnp.finfo(x.dtype).max))  # ∞ at ∞, not NaN
 
 
+def _log_density(x: Array, mean: Array, shape: Array) -> Array:
+    return 0.5 * log_ratio(shape, x) - jnp.log(x) - HALF_LOG_2PI - 0.5 * _deviance(x, mean, shape)
+
+
 def _log_tail(x: Array, mean: Array, shape: Array, lower: Array) -> Array:
     """log P(X ≤ x) where `lower`, else log P(X > x)."""
     return jnp.where(lower, log_inverse_gaussian_cdf(x, mean, shape), log_inverse_gaussian_sf(x, mean, shape))
@@ -228,29 +233,36 @@ def _quantile(log_p: Array, log_q: Array, mean: Array, shape: Array) -> Array:
     x = jnp.minimum(mean * ratio * ratio, driftless)
     tiny, huge = jnp.finfo(x.dtype).tiny, jnp.finfo(x.dtype).max
 
-    def newton(_: int, x: Array) -> Array:
+    def newton(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        i, x, _ = state
         value = _log_tail(x, mean, shape, lower)
-        slope = jax.jvp(lambda v: _log_tail(v, mean, shape, lower), (x,), (jnp.ones_like(x),))[1]
-        step = (log_tail - value) / (x * slope)
-        return jnp.clip(x * jnp.exp(jnp.where(jnp.isnan(step), 0.0, step)), tiny, huge)
+        log_slope = _log_density(x, mean, shape) + jnp.log(x) - value  # of the log-tail in log x
+        step = jnp.where(lower, 1.0, -1.0) * (log_tail - value) * jnp.exp(-log_slope)
+        step = jnp.where(jnp.isnan(step), 0.0, step)
+        return i + 1, jnp.clip(x * jnp.exp(step), tiny, huge), jnp.max(jnp.abs(step), initial=0.0)
 
-    return lax.fori_loop(0, 12, newton, jnp.clip(x, tiny, huge))
+    def unsettled(state: tuple[Array, ...]) -> Array:
+        i, _, step = state
+        return (i < 15) & (step > jnp.finfo(x.dtype).eps ** (2 / 3))  # quadratic convergence: the next step is exact
+
+    start = jnp.zeros((), jnp.int32), jnp.clip(x, tiny, huge), jnp.asarray(jnp.inf, x.dtype)
+    return lax.while_loop(unsettled, newton, start)[1]
 
 
-@with_derivatives(lambda z: _scaled_e1(z) - 1.0 / z)
+@with_derivatives(lambda z: _scaled_e1(z) - jnp.where(z < 1.0, jnp.log(z), 1.0 / z))
 def _scaled_e1(z: Array) -> Array:
-    """e^z E₁(z) for z > 0, with the exponential integral E₁(z) = ∫ e^(−t)/t dt from z to ∞; about 1/z at ∞.
+    """e^z E₁(z), plus log z where z < 1, for z > 0; with the exponential integral E₁(z) = ∫ e^(−t)/t dt from z to ∞.
 
     Below 1 by its power series, above by its continued fraction (Abramowitz & Stegun 5.1.11 and 5.1.22).
     """
     small = z < 1.0
     s = jnp.where(small, z, 1.0)
-    # e^z Ein(z) = Σ H_k z^k/k!, a sum of positive terms
+    # e^z E₁(z) = Σ H_k z^k/k! − e^z (log z + γ), with the harmonic numbers H_k
     total, term, harmonic = jnp.zeros_like(s), jnp.ones_like(s), 0.0
     for k in range(1, by_dtype(s, 12, 20)):
         term, harmonic = term * s / k, harmonic + 1.0 / k
         total = total + harmonic * term
-    series = total - jnp.exp(s) * (jnp.log(s) + float(np.euler_gamma))
+    series = total - jnp.exp(s) * float(np.euler_gamma) - jnp.expm1(s) * jnp.log(s)
     t = jnp.where(small, 1.0, z)
     steps = by_dtype(t, 24, 100)
     tail = lax.fori_loop(0, steps, lambda i, f: _fraction_step(jnp.asarray(steps - i, t.dtype), t, f), t)

@@ -26,6 +26,7 @@ __all__ = [
     "mean_of",
     "no_data",
     "quartiles",
+    "share_at_median",
     "thinned",
     "weighted_median",
     "weighted_range",
@@ -77,7 +78,9 @@ def climb(
     dtype = jnp.result_type(*jax.tree.leaves(start))
     shape = jax.eval_shape(survey, start)
     still = tuple(jnp.zeros((), dtype) for _ in shape[1])
-    state = _State(jnp.zeros((), jnp.int32), start, jnp.asarray(-jnp.inf, dtype), start, still, jnp.asarray(jnp.inf, dtype))
+    state = _State(
+        jnp.zeros((), jnp.int32), start, jnp.asarray(-jnp.inf, dtype), start, still, jnp.asarray(jnp.inf, dtype)
+    )
 
     def survey_and_step(state: _State) -> _State:
         height, gradient, hessian = survey(state.trial)
@@ -178,6 +181,15 @@ def quartiles(x: Array, weights: Array | None) -> tuple[Array, Array, Array]:
     return tuple(_sorted_quantile(*_in_order(x, weights), share) for share in (0.25, 0.5, 0.75))
 
 
+def share_at_median(x: Array, weights: Array | None) -> Array:
+    """The share of the weight that sits on one value, if any has half of it (judged by the median of a thinned sample)."""
+    ordered, up_to = _in_order(*thinned(x, weights, SORTED))
+    mean, last = mean_of(weights), ordered.shape[0] - 1
+    sides = (jnp.searchsorted(up_to, 0.5 * up_to[-1], side=side) for side in ("left", "right"))
+    shares = [mean((x == ordered[jnp.minimum(i, last)]).astype(x.dtype)) for i in sides]
+    return jnp.maximum(*shares)
+
+
 def _in_order(x: Array, weights: Array | None) -> tuple[Array, Array]:
     """Observations in ascending order, and the weight up to each of them."""
     if weights is None:
@@ -219,7 +231,11 @@ def weighted_median(x: Array, weights: Array | None) -> Array:
         low, high = jnp.min(jnp.where(here, x, jnp.inf)), jnp.max(jnp.where(here, x, -jnp.inf))
         return passes + 1, low, high, up_to[target] == 0.5 * up_to[-1]
 
-    start = (jnp.zeros((), jnp.int32), *(_sorted_quantile(*sample, 0.5 + side * margin) for side in (-1, 1)), False)
+    start = (
+        jnp.zeros((), jnp.int32),
+        *(_sorted_quantile(*sample, 0.5 + side * margin) for side in (-1, 1)),
+        jnp.asarray(False),
+    )
     start = (*start[:2], jnp.where(start[2] > start[1], start[2], start[1] + jnp.abs(start[1]) + 1.0), start[3])
     _, median, _, halved = jax.lax.while_loop(lambda s: (s[1] < s[2]) & (s[0] < 64), close_in, start)
     above = jnp.min(jnp.where((x > median) & (mass > 0), x, jnp.inf))
@@ -233,7 +249,7 @@ def fit_smallest_extreme(y: Array, weights: Array | None, rate: Array | None) ->
     """Location and rate k for which e^(k (y − location)) is standard exponential, and the outcome.
 
     With the location at its best for each rate, the mean log-likelihood is log k + k·mean(y) − log mean e^(ky) + const: concave in
-    log k. Exponents are taken from the greatest y, so that none overflows.
+    log k. Exponents are taken from the greatest y of positive weight, so that none overflows.
     """
     low, high = weighted_range(y, weights)
     same = low >= high
@@ -243,7 +259,7 @@ def fit_smallest_extreme(y: Array, weights: Array | None, rate: Array | None) ->
         centre = mean(y) - high
 
         def at(k: Array) -> Survey:
-            d = y - high
+            d = jnp.minimum(y - high, 0.0)
             e = jnp.exp(k * d)
             total, first, second = mean(e), mean(d * e), mean(d * d * e)
             tilt = first / total
@@ -266,6 +282,6 @@ def fit_smallest_extreme(y: Array, weights: Array | None, rate: Array | None) ->
         survey, lambda k, step: k * jnp.exp(step[0]), guess, y, weights, warm=rate is not None, limit=limit
     )
     k = end.place
-    location = high + jnp.log(mean_of(weights)(jnp.exp(k * (y - high)))) / k
+    location = high + jnp.log(mean_of(weights)(jnp.exp(k * jnp.minimum(y - high, 0.0)))) / k
     outcome = Outcome.first((low > high, Reason.NO_DATA), (same, Reason.ALL_SAME), (~end.settled, Reason.NOT_CONVERGED))
     return jnp.where(same, low, location), jnp.where(same, jnp.inf, k), outcome

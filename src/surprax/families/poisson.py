@@ -88,13 +88,12 @@ class Poisson(ExponentialFamily):
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
         skewness = 1.0 / jnp.sqrt(jnp.maximum(self.rate, 0.01))
-        return smallest_quantile(self._log_cdf, self._log_sf, log_p, log_q, self.rate, self.rate, skewness)
+        return smallest_quantile(self, log_p, log_q, self.rate, self.rate, skewness)
 
     # Information.
 
     def _entropy(self) -> Any:
-        one = jnp.ones_like(self.rate)
-        return lattice_entropy(self._log_density, self.rate, self.rate, one, jnp.inf)
+        return lattice_entropy(self._log_density, self.rate, self.rate, 1.0, jnp.inf)
 
     def _kl(self, q: Self) -> Array:
         return deviance(self.rate, q.rate)

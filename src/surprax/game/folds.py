@@ -1,55 +1,65 @@
 """Cross-validation by evidence algebra: what K folds teach is what all rows teach, less one fold.
 
 For a family with finite statistics the K training sets cost no pass over the data beyond the one that makes the evidence of each
-fold: train = total − fold. Families that need the rows themselves are fitted with the held-out fold weighted 0, started from the
-fit to all rows.
+fold: train = total − fold. Families that need the rows themselves are refitted next to the fit to all rows.
+
+Everything about one player (fits, scores, the surprise of the extreme rows) is one compiled function of the family and of shapes.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from surprax.evidence import Evidence, Tally
+from surprax.evidence import Tally
 from surprax.evidence.tally import count_values
-from surprax.families.fitting import fit_sample, has_moments, reduce_rows
+from surprax.families.exponential import direct_log_likelihood
+from surprax.families.fitting import has_moments, reduce_rows
 from surprax.families.outcomes import Outcome
 from surprax.numerics.precision import float64_scope
 
-__all__ = ["CrossValidated", "Folds", "cross_validate", "score_fixed"]
+__all__ = ["Folds", "Score", "score"]
 
 POINTWISE_ROWS = 100_000
 """Standard errors of differences are estimated from at most about this many rows, evenly spaced."""
 
 PADDED_ROWS = 1 << 17
-"""Up to this many rows, folds are padded to a power of two, so that data of many sizes share compiled code."""
+"""Up to this many rows, folds are padded to one of a few sizes, so that data of many sizes share compiled code."""
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Rows dealt out to K folds in a matrix (K, m); `weights` (K, m) is 0 on padding, None where there is none."""
+    """Rows dealt out to K folds in a matrix (K, m).
+
+    Attributes:
+        rows: observations by fold; padding repeats the first.
+        weights: 0 on padding, 1 elsewhere, or None where there is none.
+        extremes: the least and the greatest observation.
+    """
 
     rows: np.ndarray
     weights: np.ndarray | None
+    extremes: np.ndarray
 
     @classmethod
     def deal(cls, x: np.ndarray, folds: int, key: Any = None) -> "Folds":
         """Row i goes to fold i mod K; with a JAX random key the rows are shuffled first."""
         x = x.astype(np.float64, copy=False)
+        extremes = np.array([x.min(), x.max()])
         if key is not None:
             x = np.random.default_rng(np.asarray(jax.random.key_data(key)).astype(np.uint32)).permutation(x)
         share = -(-len(x) // folds)
         if len(x) <= PADDED_ROWS:
-            share = 1 << (share - 1).bit_length()
+            share = _one_of_few(share)
         padding = share * folds - len(x)
         if not padding:
-            return cls(np.ascontiguousarray(x.reshape(share, folds).T), None)
+            return cls(np.ascontiguousarray(x.reshape(share, folds).T), None, extremes)
         padded = np.concatenate([x, np.full(padding, x[0])])
         weights = np.concatenate([np.ones(len(x)), np.zeros(padding)])
-        return cls(*(np.ascontiguousarray(a.reshape(share, folds).T) for a in (padded, weights)))
+        return cls(*(np.ascontiguousarray(a.reshape(share, folds).T) for a in (padded, weights)), extremes)
 
     @property
     def count(self) -> int:
@@ -57,19 +67,22 @@ class Folds:
         return len(self.rows)
 
     @cached_property
-    def _dealt(self) -> tuple[np.ndarray, np.ndarray]:
-        """All rows without padding, and the fold of each."""
-        numbers = np.broadcast_to(np.arange(self.count, dtype=np.int32)[:, None], self.rows.shape)
-        if self.weights is None:
-            return self.rows.ravel(), numbers.ravel()
-        real = self.weights > 0
-        return self.rows[real], numbers[real]
-
-    @cached_property
     def tally(self) -> tuple[np.ndarray, np.ndarray]:
-        """Distinct values, and how often each occurs in each fold."""
-        x, numbers = self._dealt
-        return count_values(x, None, numbers, self.count)
+        """Distinct values (V,), and how often each occurs in each fold (K, V)."""
+        numbers = np.broadcast_to(np.arange(self.count, dtype=np.int32)[:, None], self.rows.shape)
+        real = slice(None) if self.weights is None else self.weights.ravel() > 0
+        return count_values(self.rows.ravel()[real], None, numbers.ravel()[real], self.count)
+
+    def tally_for(self, family: Any) -> tuple[np.ndarray, np.ndarray]:
+        """`tally`, with a place for every category, or padded to one of a few sizes by values that never occur."""
+        values, counts = self.tally
+        if family.labelled:
+            every = np.arange(values[-1] + 1)
+            spread = np.zeros((len(counts), len(every)))
+            spread[:, values.astype(np.int64)] = counts
+            return every, spread
+        missing = _one_of_few(len(values)) - len(values)
+        return np.append(values, np.repeat(values[-1:], missing)), np.pad(counts, ((0, 0), (0, missing)))
 
     @cached_property
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
@@ -80,94 +93,120 @@ class Folds:
 
     @cached_property
     def on_device(self) -> tuple[Any, Any]:
-        """`rows` and `weights` as JAX arrays; to be used inside a float64 scope."""
+        """`rows` and `weights` as JAX arrays; to be asked for inside a float64 scope."""
         return jnp.asarray(self.rows), None if self.weights is None else jnp.asarray(self.weights)
 
-    def evidence(self, family: Any) -> Evidence:
-        """Evidence of each fold, on the leading axis."""
-        with float64_scope():
-            if not family.discrete:
-                return jax.tree.map(np.asarray, reduce_rows(family, *self.on_device, {}))
-            values, counts = self.tally
-            if has_moments(family, {}):
-                return jax.tree.map(np.asarray, reduce_rows(family, values[None, :], counts, {}))
-        return Tally(values, counts, {}, family)
+
+def _one_of_few(size: int) -> int:
+    """The least of 64, 256, 1024, … that is not below `size`."""
+    return max(64, 4 ** -(-(max(size, 1) - 1).bit_length() // 2))
 
 
-@dataclass(frozen=True)
-class CrossValidated:
-    """A player's fits and scores, in nats.
+class Score(NamedTuple):
+    """What a player makes of the data, in nats.
 
     Attributes:
-        fit: the distribution fitted to all rows.
-        outcome: of that fit and of those to the training sets.
-        total: log-likelihood of all rows under `fit`.
+        distribution: fitted to all rows, or as given.
+        outcome: of the fit to all rows and of those to the training sets.
+        total: log-likelihood of all rows under `distribution`.
         held_out: log-likelihood of each fold under the fit to the others, (K,).
         pointwise: held-out log-densities of `Folds.sample`, (K, s).
+        worst: surprise of `Folds.extremes` under `distribution`, (2,).
+        single_peaked: whether the greatest surprise is at an extreme.
     """
 
-    fit: Any
+    distribution: Any
     outcome: Outcome
-    total: float
-    held_out: np.ndarray
-    pointwise: np.ndarray
+    total: Any
+    held_out: Any
+    pointwise: Any
+    worst: Any
+    single_peaked: Any
 
 
-def cross_validate(family: Any, folds: Folds) -> CrossValidated:
-    """Fit `family` to all rows and to each training set, and score every fold by the fit that has not seen it."""
-    if has_moments(family, {}) or family.discrete:
-        evidence = folds.evidence(family)
-        total = evidence.total()
-        fit, outcome = family.try_fit(total)
-        fits, outcomes = family.try_fit(total - evidence)
-        outcome = Outcome(np.append(outcome.code, outcomes.code))
-        if not np.all(outcome.ok):
-            return _unscored(fit, outcome)
-        with float64_scope():
-            score, held_out = total.log_likelihood(fit), evidence.log_likelihood(fits)
-    else:
-        with float64_scope():
-            rows, weights = folds.on_device
-            fit, outcome = fit_sample(family, rows.ravel(), None if weights is None else weights.ravel(), {})
-            if not outcome.ok:
-                return _unscored(fit, outcome)
-            parts = [
-                fit_sample(family, rows.ravel(), _all_but(k, rows, weights), {}, start=fit) for k in range(folds.count)
-            ]
-            outcome = Outcome(np.array([outcome.code, *(o.code for _, o in parts)]))
-            if not np.all(outcome.ok):
-                return _unscored(fit, outcome)
-            fits = jax.tree.map(lambda *leaves: np.stack(leaves), *(d for d, _ in parts))
-            score, held_out = _fold_sums(fit, rows, weights).sum(), _fold_sums(fits[:, None], rows, weights)
-    return CrossValidated(fit, outcome, float(score), np.asarray(held_out), _pointwise(fits[:, None], folds))
+def score(player: Any, folds: Folds) -> Score:
+    """Fit a family to all rows and to each training set, and score each fold by the fit that has not seen it.
 
-
-def score_fixed(distribution: Any, folds: Folds) -> CrossValidated:
-    """Scores of a distribution that is given, not fitted."""
-    distribution = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), distribution)
+    A distribution is scored as it is.
+    """
     with float64_scope():
-        held_out = np.asarray(_fold_sums(distribution, *folds.on_device))
-    return CrossValidated(
-        distribution, Outcome(np.array(0)), float(held_out.sum()), held_out, _pointwise(distribution, folds)
+        context = (folds.sample[0], folds.extremes)
+        if not isinstance(player, type):
+            player = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), player)
+            result = _score_fixed(player, *folds.on_device, *context)
+        elif player.discrete:
+            result = _score_counted(player, *folds.tally_for(player), *context)
+        elif has_moments(player, {}):
+            result = _score_evidence(player, *folds.on_device, *context)
+        else:
+            result = _score_rows(player, *folds.on_device, *context)
+        return jax.tree.map(np.asarray, result)
+
+
+@jax.jit
+def _score_fixed(player: Any, rows: Any, weights: Any, sample: Any, extremes: Any) -> Score:
+    held_out = _fold_sums(player, rows, weights)
+    outcome = Outcome(jnp.zeros(1, jnp.int32))
+    return Score(
+        player,
+        outcome,
+        jnp.sum(held_out),
+        held_out,
+        player.log_prob(sample),
+        player.surprise(extremes),
+        player.single_peaked,
     )
 
 
-def _unscored(fit: Any, outcome: Outcome) -> CrossValidated:
-    return CrossValidated(fit, outcome, np.nan, np.zeros(0), np.zeros((0, 0)))
+@partial(jax.jit, static_argnums=0)
+def _score_evidence(family: Any, rows: Any, weights: Any, sample: Any, extremes: Any) -> Score:
+    evidence = reduce_rows(family, rows, weights, {})
+    return _score_moments(evidence, sample, extremes)
 
 
-def _pointwise(distribution: Any, folds: Folds) -> np.ndarray:
-    with float64_scope():
-        return np.asarray(distribution.log_prob(folds.sample[0]))
+@partial(jax.jit, static_argnums=0)
+def _score_counted(family: Any, values: Any, counts: Any, sample: Any, extremes: Any) -> Score:
+    if has_moments(family, {}):
+        return _score_moments(reduce_rows(family, values[None, :], counts, {}), sample, extremes)
+    tally = Tally(values, counts, {}, family)
+    everything = tally.total()
+    fit, outcome = family.try_fit(everything)
+    fits, outcomes = family.try_fit(tally._replace(counts=everything.counts[None] - counts))
+    return _assemble(
+        fit, outcome, fits, outcomes, everything.log_likelihood(fit), tally.log_likelihood(fits), sample, extremes
+    )
 
 
-@jax.jit
-def _all_but(k: Any, rows: Any, weights: Any) -> Any:
-    kept = jnp.where(jnp.arange(rows.shape[0]) == k, 0.0, 1.0)[:, None]
-    return (jnp.broadcast_to(kept, rows.shape) if weights is None else kept * weights).ravel()
+@partial(jax.jit, static_argnums=0)
+def _score_rows(family: Any, rows: Any, weights: Any, sample: Any, extremes: Any) -> Score:
+    fit, outcome, fits, outcomes = family._fit_with_and_without_each(rows, weights)
+    total, held_out = jnp.sum(_fold_sums(fit, rows, weights)), _fold_sums(fits, rows, weights)
+    return _assemble(fit, outcome, fits, outcomes, total, held_out, sample, extremes)
 
 
-@jax.jit
+def _score_moments(evidence: Any, sample: Any, extremes: Any) -> Score:
+    family, total = evidence.family, evidence.total()
+    fit, outcome = family._fit_moments(total)
+    fits, outcomes = family._fit_moments(total - evidence)
+    scores = direct_log_likelihood(total, fit), direct_log_likelihood(evidence, fits)
+    return _assemble(fit, outcome, fits, outcomes, *scores, sample, extremes)
+
+
+def _assemble(
+    fit: Any, outcome: Any, fits: Any, outcomes: Any, total: Any, held_out: Any, sample: Any, extremes: Any
+) -> Score:
+    codes = jnp.append(jnp.atleast_1d(outcome.code), outcomes.code)
+    pointwise = fits[:, None].log_prob(sample)
+    return Score(fit, Outcome(codes), total, held_out, pointwise, fit.surprise(extremes), fit.single_peaked)
+
+
 def _fold_sums(d: Any, rows: Any, weights: Any) -> Any:
-    log_prob = d.log_prob(rows)
-    return jnp.sum(log_prob if weights is None else jnp.where(weights > 0, log_prob, 0.0), axis=1)
+    """Log-likelihood of each fold under its own distribution (batch (K,)), or under one; a fold at a time, to bound memory."""
+    several = bool(d.batch_shape)
+
+    def of_fold(fold: Any) -> Any:
+        own, x, kept = fold
+        log_prob = (own if several else d).log_prob(x)
+        return jnp.sum(log_prob if weights is None else jnp.where(kept > 0, log_prob, 0.0))
+
+    return jax.lax.map(of_fold, (d if several else rows[:, 0], rows, rows if weights is None else weights))

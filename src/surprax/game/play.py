@@ -12,11 +12,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from surprax import families
 from surprax.data.columns import Column, as_groups
-from surprax.families import Distribution
+from surprax.families.base import Distribution
+from surprax.families.catalogue import FAMILIES, by_name
 from surprax.families.fitting import outside_message
-from surprax.game.folds import CrossValidated, Folds, cross_validate, score_fixed
+from surprax.families.outcomes import Outcome, Reason
+from surprax.game.folds import Folds, Score, score
 from surprax.game.scoreboard import Disqualified, Entry, Scoreboard
 from surprax.numerics.precision import float64_scope
 from surprax.units import Unit, nats_per
@@ -119,24 +120,24 @@ def _track(steps: Iterable[Any], shown: bool, name: str = "playing") -> Iterable
 def resolve(players: Any) -> dict[str, Player]:
     """Players by name, from any of the forms that `play` takes."""
     if isinstance(players, str):
-        players = list(families.PLAYERS) if players == "all" else [players]
+        players = list(FAMILIES) if players == "all" else [players]
     if not isinstance(players, Mapping):
         named: dict[str, Player] = {}
         for player in players:
             if isinstance(player, str):
-                player = families.by_name(player)
+                player = by_name(player)
             label = player.__name__ if isinstance(player, type) else repr(player)
             named[label] = player
         players = named
     for label, player in players.items():
         if not (isinstance(player, Distribution) or (isinstance(player, type) and issubclass(player, Distribution))):
             raise ValueError(
-                f"A player is a family or a distribution; {label!r} is {player!r}. Families: {', '.join(families.PLAYERS)}."
+                f"A player is a family or a distribution; {label!r} is {player!r}. Families: {', '.join(FAMILIES)}."
             )
         if isinstance(player, Distribution) and player.batch_shape:
             raise ValueError(f"A player is a single distribution; {label!r} is a batch of shape {player.batch_shape}.")
     if not players:
-        raise ValueError(f"A game needs at least one player. Families: {', '.join(families.PLAYERS)}.")
+        raise ValueError(f"A game needs at least one player. Families: {', '.join(FAMILIES)}.")
     return dict(players)
 
 
@@ -172,7 +173,8 @@ def _play(
     """The board, and for each ranked player its held-out log-densities of a sample of the rows, the same for all."""
     extremes = np.array([x.argmin(), x.argmax()])
     dealt = Folds.deal(x, min(rules.folds, len(x)), rules.key)
-    scored: dict[str, tuple[CrossValidated, Entry]] = {}
+    results: dict[str, Score] = {}
+    entries: list[Entry] = []
     out: list[Disqualified] = []
     for label, player in rules.track(list(entrants.items())):
         start = time.perf_counter()
@@ -180,28 +182,38 @@ def _play(
         if reason is not None:
             out.append(Disqualified(label, *reason))
             continue
-        result = cross_validate(player, dealt) if isinstance(player, type) else score_fixed(player, dealt)
+        result = score(player, dealt)
         if not np.all(result.outcome.ok):
-            out.append(Disqualified(label, str(result.outcome)))
+            out.append(Disqualified(label, _told(result.outcome, rules.name)))
             continue
-        free = player.free_parameters(result.fit) if isinstance(player, type) else 0
-        worst_row, worst = _worst(result.fit, x, extremes)
-        entry = Entry(
-            name=label,
-            distribution=result.fit,
-            held_out=-float(result.held_out.sum()) / len(x),
-            total=-result.total,
-            free=free,
-            aic=2 * free - 2 * result.total,
-            bic=np.log(len(x)) * free - 2 * result.total,
-            worst=worst,
-            worst_row=int(worst_row if rows is None else rows[worst_row]),
-            seconds=time.perf_counter() - start,
+        free = player.free_parameters(result.distribution) if isinstance(player, type) else 0
+        worst_row, worst = _worst(result, x, extremes)
+        results[label] = result
+        entries.append(
+            Entry(
+                name=label,
+                distribution=result.distribution,
+                held_out=-float(result.held_out.sum()) / len(x),
+                total=-float(result.total),
+                free=free,
+                aic=float(2 * free - 2 * result.total),
+                bic=float(np.log(len(x)) * free - 2 * result.total),
+                worst=worst,
+                worst_row=int(worst_row if rows is None else rows[worst_row]),
+                seconds=time.perf_counter() - start,
+            )
         )
-        scored[label] = result, entry
-    pointwise = {label: result.pointwise[dealt.sample[1]] for label, (result, _) in scored.items()}
-    entries = _ranked([entry for _, entry in scored.values()], [(len(x), pointwise)])
-    return Scoreboard(entries, tuple(out), rules.name, len(x), dealt.count, rules.unit, rules.kind, data=x), pointwise
+    pointwise = {label: result.pointwise[dealt.sample[1]] for label, result in results.items()}
+    ranked = _ranked(entries, [(len(x), pointwise)])
+    board = Scoreboard(ranked, tuple(out), rules.name, len(x), dealt.count, rules.unit, rules.kind, data=x)
+    return board, pointwise
+
+
+def _told(outcome: Outcome, name: str) -> str:
+    """Why there is no fit: to all rows, or to all but one fold."""
+    if outcome.code[0] != Reason.MAXIMUM:
+        return str(Outcome(outcome.code[0]))
+    return f"without one fold of {name}, {Outcome(outcome.code[outcome.code != Reason.MAXIMUM][0])}"
 
 
 def _unsupported(player: Player, x: np.ndarray, extremes: np.ndarray) -> tuple[str, int] | None:
@@ -217,11 +229,12 @@ def _unsupported(player: Player, x: np.ndarray, extremes: np.ndarray) -> tuple[s
     return message.split(". ")[0], row
 
 
-def _worst(distribution: Any, x: np.ndarray, extremes: np.ndarray) -> tuple[int, float]:
+def _worst(result: Score, x: np.ndarray, extremes: np.ndarray) -> tuple[int, float]:
     """The row of greatest surprise: an extreme one, if the density has a single peak."""
-    with float64_scope():
-        rows = extremes if bool(np.all(distribution.single_peaked)) else np.arange(len(x))
-        surprises = np.asarray(distribution.surprise(x[rows].astype(np.float64)))
+    rows, surprises = extremes, result.worst
+    if not np.all(result.single_peaked):
+        with float64_scope():
+            rows, surprises = np.arange(len(x)), np.asarray(result.distribution.surprise(x.astype(np.float64)))
     worst = int(np.argmax(surprises))
     return int(rows[worst]), float(surprises[worst])
 
@@ -236,6 +249,8 @@ def _ranked(entries: list[Entry], samples: list[tuple[int, dict[str, np.ndarray]
     rows = sum(n for n, _ in samples)
 
     def error(entry: Entry) -> float:
+        if not np.isfinite(entry.held_out):
+            return float("nan")
         parts = [n * np.var(sample[order[0].name] - sample[entry.name], ddof=1) for n, sample in samples]
         return float(np.sqrt(np.sum(parts)) / rows)
 

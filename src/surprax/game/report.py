@@ -33,7 +33,7 @@ def renderable(board: Scoreboard) -> Group:
         parts += [Text("No player could be scored.", style="bold")]
     if board.disqualified:
         parts.append(Text("\nNot ranked:"))
-        parts += [Text(f"  {d.name}: {d.reason}.", overflow="fold") for d in board.disqualified]
+        parts.append(_unranked(board))
     parts += [Text(note) for note in board.notes]
     return Group(*parts)
 
@@ -81,6 +81,19 @@ def _fits(board: Scoreboard) -> Table:
     return table
 
 
+def _unranked(board: Scoreboard) -> Table:
+    """Who did not play, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for d in board.disqualified:
+        by_reason.setdefault(d.reason, []).append(d.name)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), show_header=False)
+    table.add_column(ratio=2, overflow="fold")
+    table.add_column(ratio=3, overflow="fold")
+    for reason, names in by_reason.items():
+        table.add_row(", ".join(names), f"{reason}.")
+    return table
+
+
 def _parameters(e: Entry) -> str:
     if e.distribution is None:
         return f"{e.free} fitted, by group"
@@ -93,8 +106,10 @@ def _parameters(e: Entry) -> str:
 
 
 def _number(value: float, decimals: int) -> str:
+    if np.isnan(value):
+        return ""
     if not np.isfinite(value):
-        return "∞" if value > 0 else ("-∞" if value < 0 else "?")
+        return "∞" if value > 0 else "-∞"
     return f"{value:.{decimals}f}" if abs(value) < 10 ** (9 - decimals) else f"{value:.4g}"
 
 

@@ -71,8 +71,8 @@ def polynomial(x: Array, coefficients: Sequence[float]) -> Array:
 def with_derivatives(*slopes: Callable[..., Array]) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
     """Decorator: a compiled function of broadcasting floats with the given partial derivatives, one per argument.
 
-    The function's body is never differentiated, the slopes are (for second derivatives). An argument that is known to be
-    constant contributes nothing to a tangent, even where its slope is infinite (0·∞ is NaN).
+    The function's body is never differentiated, the slopes are (for second derivatives). An argument that is known
+    to be constant contributes nothing to a tangent, even where its slope is infinite (0·∞ is NaN).
     """
 
     def decorate(value: Callable[..., Array]) -> Callable[..., Array]:
@@ -125,8 +125,8 @@ def log1p_minus(u: Array) -> Array:
 def expm1_minus(u: Array) -> Array:
     """exp(u) − 1 − u ≥ 0, to full relative accuracy also where it is nearly u²/2.
 
-    Shapes: elementwise. Domain: all reals; ∞ at both infinities. The slope is expm1(u). It is the Poisson deviance in the
-    log of the mean: deviance(1, exp(u)) = expm1_minus(u).
+    Shapes: elementwise. Domain: all reals; ∞ at both infinities. The slope is expm1(u). It is the Poisson deviance
+    in the log of the mean: deviance(1, exp(u)) = expm1_minus(u).
 
     >>> print(f"{expm1_minus(1e-4):.4e}")
     5.0002e-09
@@ -152,6 +152,7 @@ def log1mexp(s: Array) -> Array:
 
 
 # Ratios and deviances -------------------------------------------------------------------------------------------------
+# The undecorated functions here are for the bodies of others: they are not meant to be differentiated.
 
 
 def log_quotient(x: Array, y: Array) -> Array:
@@ -206,7 +207,7 @@ def _deviance_slope(x: Array, mu: Array) -> Array:
 
 @with_derivatives(lambda x, mu: log_ratio(x, mu), _deviance_slope)
 def deviance(x: Array, mu: Array) -> Array:
-    """x log(x/mu) − x + mu ≥ 0: half the Poisson deviance, in nats; full relative accuracy also around its zero x = mu.
+    """x log(x/mu) − x + mu ≥ 0: half the Poisson deviance, in nats; full accuracy also around its zero x = mu.
 
     Shapes: x and mu broadcast. Domain: x ≥ 0, mu ≥ 0; deviance(0, mu) = mu; ∞ at mu = 0 < x; NaN below 0.
     Derivatives: log(x/mu) in x, (mu − x)/mu in mu. It is KL(Poisson(x) ‖ Poisson(mu)).
@@ -232,8 +233,8 @@ def _zero_over(x: Array, y: Array) -> Array:
 def xlogy(x: Array, y: Array) -> Array:
     """x log y, with 0·log 0 = 0.
 
-    Shapes: x and y broadcast. Domain: y ≥ 0; where x = 0 it is 0 for every y that is not NaN, and the derivative in y is
-    then 0 also at y = 0, where x/y would be NaN.
+    Shapes: x and y broadcast. Domain: y ≥ 0; where x = 0 it is 0 for every y that is not NaN, and the derivative in
+    y is then 0 also at y = 0, where x/y would be NaN.
 
     >>> print(f"{xlogy(0.0, 0.0):.1f}, {xlogy(2.0, 3.0):.4f}")
     0.0, 2.1972
@@ -245,8 +246,8 @@ def xlogy(x: Array, y: Array) -> Array:
 def xlog1py(x: Array, y: Array) -> Array:
     """x log(1 + y), with 0·log 0 = 0.
 
-    Shapes: x and y broadcast. Domain: y ≥ −1; where x = 0 it is 0 for every y that is not NaN, and the derivative in y is
-    then 0 also at y = −1.
+    Shapes: x and y broadcast. Domain: y ≥ −1; where x = 0 it is 0 for every y that is not NaN, and the derivative
+    in y is then 0 also at y = −1.
 
     >>> print(f"{xlog1py(0.0, -1.0):.1f}, {xlog1py(2.0, -0.5):.4f}")
     0.0, -1.3863
@@ -311,7 +312,8 @@ def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False, weights: 
 def softmin(surprise: ArrayLike, axis: Axis = -1) -> Array:
     """exp(−sᵢ)/Σ exp(−sⱼ): surprises (in nats, up to a constant) to probabilities that sum to 1 over `axis`.
 
-    Shapes: that of the input. Domain: s > −∞; an impossible event (s = ∞) has probability 0; NaN where all are impossible.
+    Shapes: that of the input. Domain: s > −∞; an impossible event (s = ∞) has probability 0; NaN where all are
+    impossible.
 
     >>> import jax.numpy as jnp
     >>> print(softmin(jnp.array([0.0, jnp.log(3.0), jnp.inf])))

@@ -1,9 +1,9 @@
 """The gamma function and its relatives, through Stirling's correction and without cancellation.
 
-With Binet's correction μ, lnΓ(a) = (a − ½) log a − a + ½ log 2π + μ(a). The correction and its derivatives are Stieltjes
-functions of a² (Binet's second formula): each is a power of 1/a times a ratio of two polynomials in 1/a² whose coefficients
-are all positive, and a sum of positive terms loses no digits. All functions here are analytic parts, written so that they
-do not cancel, plus values, increments or integrals of μ and its derivatives.
+With Binet's correction μ, lnΓ(a) = (a − ½) log a − a + ½ log 2π + μ(a). The correction and its derivatives are
+Stieltjes functions of a² (Binet's second formula): each is a power of 1/a times a ratio of two polynomials in 1/a²
+whose coefficients are all positive, and a sum of positive terms loses no digits. All functions here are analytic
+parts, written so that they do not cancel, plus values, increments or integrals of μ and its derivatives.
 
 Arguments are positive reals, scalars or arrays that broadcast; results have their common floating dtype.
 """
@@ -51,9 +51,9 @@ HALF_LOG_TWO_PI = 0.9189385332046727
 type _Ratio = tuple[tuple[float, ...], tuple[float, ...]]
 
 # Minimax ratios (Remez), numerator and denominator from the lowest power up: for float32, then for float64. They are of
-# _CORRECTIONS[k]: |μ⁽ᵏ⁾(a)|·aᵏ⁺¹ in 1/a², for a ≥ 1/4 (k = 0, 1) or a ≥ 1 (k = 2, 3), relative errors ≤ 4e-8 and 3e-16;
-# _LOG_GAMMA: lnΓ(1 + k)/(k(k − 1)) in k, for 0 ≤ k ≤ 3, relative errors 1.5e-8 and 1e-17;
-# _DIGAMMA: (ψ(1 + k) − ψ(h))/(1 + k − h) in k, for 0 ≤ k ≤ 3/2, h the number nearest to the root of ψ, 1.3e-8 and 1e-17.
+# _CORRECTIONS[k]: |μ⁽ᵏ⁾(a)|·aᵏ⁺¹ in 1/a², a ≥ 1/4 (k = 0, 1) or a ≥ 1 (k = 2, 3), relative errors ≤ 4e-8 and 3e-16;
+# _LOG_GAMMA: lnΓ(1 + k)/(k(k − 1)) in k, 0 ≤ k ≤ 3, relative errors 1.5e-8 and 1e-17;
+# _DIGAMMA: (ψ(1 + k) − ψ(h))/(1 + k − h) in k, 0 ≤ k ≤ 3/2, h nearest to the root of ψ, errors 1.3e-8 and 1e-17.
 # fmt: off
 _CORRECTIONS = (
   (
@@ -161,7 +161,7 @@ def _log_gamma_after(k: Array) -> Array:
 
 
 def _digamma_after(k: Array) -> Array:
-    """ψ(1 + k) for 0 ≤ k ≤ 3/2. Its root lies between two numbers: from the nearer one, h, it is ψ(h) + (1 + k − h)·G(k)."""
+    """ψ(1 + k) for 0 ≤ k ≤ 3/2: from the number h nearest to its root, ψ(h) + (1 + k − h)·(a positive slope)."""
     root, value = by_dtype(k, *_DIGAMMA_ROOTS)
     return value + (k - (root - 1)) * _ratio(k, _DIGAMMA)
 
@@ -180,13 +180,16 @@ def _stirling_value(order: int, a: Array) -> Array:
     if order < 2:
         small = a < 0.25
         log_a = jnp.log(a)
-        below = _log_gamma_after(a) + a * (1 - log_a) + (-0.5 * log_a - HALF_LOG_TWO_PI)
-        if order == 1:
+        if order == 0:
+            below = _log_gamma_after(a) + a * (1 - log_a) + (-0.5 * log_a - HALF_LOG_TWO_PI)
+        else:
             below = _digamma_after(a) - log_a - 0.5 / a
+        below = jnp.where(a == 0, jnp.inf if order == 0 else -jnp.inf, below)
         return jnp.where(small, below, _correction(order, jnp.where(small, 1.0, a)))
     small = a < 1
     r = (1 / a) * (1 / (1 + a))
-    step = 0.5 * r * r if order == 2 else -(2 * a + 1) * r * r * r  # of μ(a) − μ(a + 1) = (a + ½) log(1 + 1/a) − 1
+    # The derivatives of μ(a) − μ(a + 1) = (a + ½) log(1 + 1/a) − 1.
+    step = 0.5 * r * r if order == 2 else -(2 * a + 1) * r * r * r
     above = _correction(order, jnp.where(small, jnp.abs(a) + 1, a))
     return jnp.where(small, above + jnp.where(small, step, 0.0), above)
 
@@ -220,6 +223,19 @@ def stirling_error(a: Array) -> Array:
 # Polygammas -----------------------------------------------------------------------------------------------------------
 
 
+@jax.jit
+def tetragamma(a: ArrayLike) -> Array:
+    """ψ''(a) < 0.
+
+    Shapes: elementwise. Domain: a > 0; −∞ at 0, 0 at ∞, NaN below 0.
+
+    >>> print(f"{tetragamma(2.0) - tetragamma(1.0):.4f}")
+    2.0000
+    """
+    (a,) = as_floats(a)
+    return jnp.where(a < 0, jnp.nan, _stirling(3, a) - (1 + 1 / a) * (1 / a) * (1 / a))
+
+
 @with_derivatives(lambda a: -trigamma_minus_reciprocal(a))
 def log_minus_digamma(a: Array) -> Array:
     """log a − ψ(a) > 0, about 1/(2a): log E[x] − E[log x] of a Gamma variable of shape a.
@@ -229,7 +245,7 @@ def log_minus_digamma(a: Array) -> Array:
     >>> print(f"{log_minus_digamma(1.0):.4f}")
     0.5772
     """
-    return 0.5 / a - _stirling(1, a)
+    return jnp.where(a < 0, jnp.nan, 0.5 / a - _stirling(1, a))
 
 
 @with_derivatives(lambda a: _stirling(3, a) - (1 / a) * (1 / a) * (1 / a))
@@ -241,7 +257,7 @@ def trigamma_minus_reciprocal(a: Array) -> Array:
     >>> print(f"{trigamma_minus_reciprocal(1.0):.4f}")
     0.6449
     """
-    return 0.5 * (1 / a) * (1 / a) + _stirling(2, a)
+    return jnp.where(a < 0, jnp.nan, 0.5 * (1 / a) * (1 / a) + _stirling(2, a))
 
 
 @with_derivatives(lambda a: trigamma(a))
@@ -270,20 +286,7 @@ def trigamma(a: Array) -> Array:
     >>> print(f"{trigamma(1.0) - trigamma(2.0):.4f}")
     1.0000
     """
-    return 1 / a + trigamma_minus_reciprocal(a)
-
-
-@jax.jit
-def tetragamma(a: ArrayLike) -> Array:
-    """ψ''(a) < 0.
-
-    Shapes: elementwise. Domain: a > 0; −∞ at 0, 0 at ∞, NaN below 0.
-
-    >>> print(f"{tetragamma(2.0) - tetragamma(1.0):.4f}")
-    2.0000
-    """
-    (a,) = as_floats(a)
-    return _stirling(3, a) - (1 + 1 / a) * (1 / a) * (1 / a)
+    return jnp.where(a < 0, jnp.nan, (1 + 0.5 / a) * (1 / a) + _stirling(2, a))
 
 
 # Log-gamma ------------------------------------------------------------------------------------------------------------
@@ -341,8 +344,9 @@ def _correction_increment(order: int, a: Array, b: Array) -> Array:
 def log_gamma_difference(a: Array, b: Array) -> Array:
     """lnΓ(a + b) − lnΓ(a): the logarithm of the rising factorial a(a + 1)…(a + b − 1).
 
-    Shapes: a and b broadcast. Domain: a > 0, real b ≥ 0, at any ratio, from a → 0 (about log a + lnΓ(b)) to a ≫ b (about
-    b log a); 0 at b = 0, NaN below 0. Derivatives: ψ(a + b) − ψ(a) in a, to full relative accuracy, and ψ(a + b) in b.
+    Shapes: a and b broadcast. Domain: a > 0, real b ≥ 0, at any ratio, from a → 0 (about log a + lnΓ(b)) to a ≫ b
+    (about b log a); 0 at b = 0, NaN below 0. Derivatives: ψ(a + b) − ψ(a) in a, to full relative accuracy, and ψ(a
+    + b) in b.
 
     Source: compare algdiv of DiDonato & Morris (1992), algorithm 708.
 
@@ -364,7 +368,7 @@ def _digamma_increment(a: Array, b: Array) -> Array:
     """ψ(a + b) − ψ(a) ≥ 0 for a, b ≥ 0: a sum of positive terms."""
     c = 1 + a
     step = b / (a + b) * (1 / a) + 0.5 * (b / (c + b)) * (1 / c)
-    return step + jnp.log1p(b / c) + _correction_increment(1, c, b)
+    return jnp.where(b == 0, 0.0, step + jnp.log1p(b / c) + _correction_increment(1, c, b))
 
 
 @with_derivatives(lambda a, b: tetragamma(a + b) - tetragamma(a), lambda a, b: tetragamma(a + b))
@@ -373,7 +377,7 @@ def _trigamma_increment(a: Array, b: Array) -> Array:
     c = 1 + a
     recurrence = b / (a + b) * (1 / a) * (1 / a + 1 / (a + b))
     stirling = b / (c + b) * (1 / c) * (1 + 0.5 / c + 0.5 / (c + b))
-    return _correction_increment(2, c, b) - recurrence - stirling
+    return jnp.where(b == 0, 0.0, _correction_increment(2, c, b) - recurrence - stirling)
 
 
 @with_derivatives(lambda b, a: trigamma(b), lambda b, a: -trigamma(a))
@@ -385,7 +389,8 @@ def digamma_difference(b: Array, a: Array) -> Array:
     >>> print(f"{digamma_difference(1e4 + 1, 1e4) * 1e4:.4f}")
     1.0000
     """
-    return jnp.sign(b - a) * _digamma_increment(jnp.minimum(a, b), jnp.abs(b - a))
+    size = _digamma_increment(jnp.minimum(a, b), jnp.abs(b - a))
+    return jnp.where((a < 0) | (b < 0), jnp.nan, jnp.where(b < a, -size, size))
 
 
 def _bregman_slope(b: Array, a: Array) -> Array:
@@ -397,13 +402,15 @@ def _bregman_slope(b: Array, a: Array) -> Array:
 def log_gamma_bregman(b: Array, a: Array) -> Array:
     """lnΓ(b) − lnΓ(a) − ψ(a)(b − a) ≥ 0, to full relative accuracy as b → a, for shapes of any size.
 
-    Shapes: a and b broadcast. Domain: a, b > 0; ∞ where one is 0, NaN below 0. It is the Bregman divergence of lnΓ: KL between
-    Gammas of equal rate, KL(Gamma(a, β) ‖ Gamma(b, β)). Derivatives: ψ(b) − ψ(a) in b, −ψ'(a)(b − a) in a.
+    Shapes: a and b broadcast. Domain: a, b > 0; ∞ where one is 0, NaN below 0. It is the Bregman divergence of lnΓ:
+    KL between Gammas of equal rate, KL(Gamma(a, β) ‖ Gamma(b, β)). Derivatives: ψ(b) − ψ(a) in b, −ψ'(a)(b − a) in
+    a.
 
     >>> print(f"{log_gamma_bregman(1.001e6, 1e6):.3f}")
     0.500
     """
-    # lnΓ(a) = [c log c − c] − ½ log c + μ(c) − log a + ½ log 2π with c = 1 + a: four convex terms, no two of which cancel.
+    # With c = 1 + a, lnΓ(a) = [c log c − c] − ½ log c + μ(c) − log a + ½ log 2π − 1: four convex terms: nothing
+    # cancels.
     difference = b - a
     c, d = 1 + a, 1 + b
     analytic = deviance_from(d, c, -difference) - 0.5 * log_ratio_minus(d, c, difference)
@@ -452,7 +459,8 @@ def log_binomial_coefficient(n: Array, k: Array) -> Array:
     low, high = jnp.minimum(k, n - k), jnp.maximum(k, n - k)
     small = low < 1
     s, h, m = jnp.where(small, 1.0, low), jnp.where(small, 1.0, high), jnp.where(small, 2.0, n)
-    # n times the entropy of (k/n, 1 − k/n), then the square root and the corrections of Stirling's formula (Loader 2000).
+    # n times the entropy of (k/n, 1 − k/n), then the square root and the corrections of Stirling's formula (Loader
+    # 2000).
     stirling = s * jnp.log1p(h / s) + h * jnp.log1p(s / h) - 0.5 * jnp.log(s * (h / m)) - HALF_LOG_TWO_PI
     stirling = stirling - (_correction(0, s) + _correction(0, h) - _correction(0, m))
     out = jnp.where(small, log_gamma_difference(1 + high, low) - log_factorial(low), stirling)

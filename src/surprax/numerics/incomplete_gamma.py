@@ -13,10 +13,12 @@ same integrand; the derivative in log x is the reciprocal of the integral.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from surprax.numerics.elementary import (
@@ -25,9 +27,10 @@ from surprax.numerics.elementary import (
     deviance,
     expm1_minus,
     log1mexp,
+    log_ratio,
     with_derivatives,
 )
-from surprax.numerics.gamma import log_factorial, log_gamma, stirling_error
+from surprax.numerics.gamma import log_factorial, log_gamma, log_minus_digamma, stirling_error
 from surprax.numerics.normal import HALF_LOG_2PI, gauss_legendre, normal_quantile_from_log
 
 __all__ = ["gamma_quantile_from_log", "log_gammainc", "log_gammaincc"]
@@ -46,16 +49,23 @@ def depth(x: Array) -> float:
     return by_dtype(x, 18.0, 38.0)
 
 
-def integrate_decay(exponent: Callable[[Array], Array], cut: Array) -> Array:
-    """∫₀^cut exp(−exponent(u)) du, elementwise; the cut is where the exponent has reached `depth`."""
+def integrate_decay(terms: Callable[[Array], tuple[Array, ...]], cut: Array) -> tuple[Array, ...]:
+    """∫₀^cut f(u) du of each f(u) in terms(u), elementwise; at the cut the exponent has reached `depth`."""
     cut = jax.lax.stop_gradient(cut)
     rule = [jnp.asarray(values, cut.dtype) for values in gauss_legendre(by_dtype(cut, 12, 26))]
 
-    def add(total: Array, node_and_weight: list[Array]) -> tuple[Array, None]:
-        node, weight = node_and_weight
-        return total + weight * jnp.exp(-exponent(cut * node)), None
+    def add(totals: tuple[Array, ...], rule: list[Array]) -> tuple[tuple[Array, ...], None]:
+        node, weight = rule
+        return tuple(total + weight * term for total, term in zip(totals, terms(cut * node), strict=True)), None
 
-    return cut * jax.lax.scan(add, jnp.zeros_like(cut), rule, unroll=True)[0]
+    start = tuple(jnp.zeros_like(cut) for _ in jax.eval_shape(terms, cut))
+    return tuple(cut * total for total in jax.lax.scan(add, start, rule, unroll=True)[0])
+
+
+def move(out: Array, *terms: tuple[Array, Array | SymbolicZero]) -> Array:
+    """Σ slope·tangent over the arguments that vary: the tangent of `out`."""
+    moving = [slope * tangent for slope, tangent in terms if not isinstance(tangent, SymbolicZero)]
+    return jnp.broadcast_to(sum(moving, start=jnp.zeros((), out.dtype)), out.shape)
 
 
 def _is_lower(a: Array, x: Array) -> Array:
@@ -75,8 +85,8 @@ def _log_small(a: Array, x: Array) -> Array:
     return a * jnp.log(x) - log_factorial(a) + jnp.log1p(-a * total)
 
 
-def _tail(a: Array, x: Array) -> tuple[Array, Array]:
-    """(log of the tail of `_is_lower`, that tail divided by D)."""
+def _tail(a: Array, x: Array) -> tuple[Array, Array, Array]:
+    """The log of the tail of `_is_lower`, and its slopes in a and in x."""
     lower, small = _is_lower(a, x), _is_small(a, x)
     shifted = lower & (a < SHIFT_BELOW)
     sign = jnp.where(lower, -1, 1).astype(x.dtype)
@@ -88,33 +98,43 @@ def _tail(a: Array, x: Array) -> tuple[Array, Array]:
     lower_cut = 4 * nats / (slope + jnp.hypot(slope, jnp.sqrt(8 * nats * order)))
     upper_cut = 2 * nats / (drift + jnp.hypot(drift, jnp.sqrt(2 * nats * x)))
     upper_cut = jnp.minimum(upper_cut, jnp.log1p((nats + a * upper_cut) / x))
-    cut = jnp.where(lower, lower_cut, upper_cut)
-    ratio = integrate_decay(lambda u: drift * u + x * expm1_minus(sign * u), cut)
-    recurrence = ratio
+
+    def terms(u: Array) -> tuple[Array, Array]:
+        decay = jnp.exp(-(drift * u + x * expm1_minus(sign * u)))
+        return decay, sign * u * decay
+
+    ratio, ratio_in_a = r, r_in_a = integrate_decay(terms, jnp.where(lower, lower_cut, upper_cut))
     for k in reversed(range(SHIFT)):
-        recurrence = (1 + x * recurrence) / (a + k)
-    ratio = jnp.where(shifted, recurrence, ratio)
+        r = (1 + x * r) / (a + k)
+        r_in_a = (x * r_in_a - r) / (a + k)
+    ratio, ratio_in_a = jnp.where(shifted, r, ratio), jnp.where(shifted, r_in_a, ratio_in_a)
     log_front = 0.5 * jnp.log(a) - HALF_LOG_2PI - deviance(a, x) - stirling_error(a)
-    log_small = _log_small(jnp.where(small, a, 1), jnp.where(small, x, 0.5))
-    return jnp.where(small, log_small, log_front + jnp.log(ratio)), ratio
+    front_in_a = log_ratio(x, a) + log_minus_digamma(a)
+    a_small, x_small = jnp.where(small, a, 1), jnp.where(small, x, 0.5)
+    log_small, small_in_a = jax.jvp(lambda a: _log_small(a, x_small), (a_small,), (jnp.ones_like(a),))
+    return (
+        jnp.where(small, log_small, log_front + jnp.log(ratio)),
+        jnp.where(small, small_in_a, front_in_a + ratio_in_a / ratio),
+        -sign / (x * ratio),
+    )
 
 
-def _slope_in_order(a: Array, x: Array) -> Array:
-    return jax.jvp(lambda a: _tail(a, x)[0], (a,), (jnp.ones_like(a),))[1]
-
-
-def _slope_in_x(a: Array, x: Array) -> Array:
-    return jnp.where(_is_lower(a, x), 1, -1) / (x * _tail(a, x)[1])
-
-
-@with_derivatives(_slope_in_order, _slope_in_x)
+@jax.custom_jvp
 def _log_tail(a: Array, x: Array) -> Array:
     return _tail(a, x)[0]
 
 
+def _log_tail_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
+    log_tail, *slopes = _tail(*primals)
+    return log_tail, move(log_tail, *zip(slopes, tangents, strict=True))
+
+
+_log_tail.defjvp(_log_tail_jvp, symbolic_zeros=True)
+
+
 def _log_tails(a: ArrayLike, x: ArrayLike) -> tuple[Array, Array]:
     """(log P, log Q)."""
-    a, x = as_floats(a, x)
+    a, x = jnp.broadcast_arrays(*as_floats(a, x))
     valid = (a > 0) & (a < jnp.inf) & (x >= 0)
     inside = valid & (x > 0) & (x < jnp.inf)
     a, x_inside = jnp.where(inside, a, 1), jnp.where(inside, x, 1)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from surprax.families import Distribution
 from surprax.numerics.precision import float64_scope
@@ -80,7 +81,12 @@ def curves(x: Any, log_densities: Mapping[str, Any], *, name: str = "x", unit: U
     left, right = figure.subplots(1, 2)
     for i, (label, values) in enumerate(log_densities.items()):
         values = np.asarray(values, np.float64)
-        style = {"color": COLOURS[i % len(COLOURS)], "label": label, "linestyle": DASHES[i % len(DASHES)], "linewidth": 1.8}
+        style = {
+            "color": COLOURS[i % len(COLOURS)],
+            "label": label,
+            "linestyle": DASHES[i % len(DASHES)],
+            "linewidth": 1.8,
+        }
         left.plot(x, np.exp(values), **style)
         right.plot(x, np.where(np.isfinite(values), -values, np.nan) / nats_per(unit), **style)
     left.set(title="density", xlabel=name)
@@ -121,8 +127,8 @@ def _ranges(x: np.ndarray, discrete: bool) -> tuple[tuple[float, float], tuple[f
     """What the density shows (99 of 100 rows, if the rest lies far away), and all of the data with a margin."""
     low, high = float(x.min()), float(x.max())
     margin = 0.5 if discrete else 0.03 * (high - low)
-    q0, q1 = np.quantile(x, [0.002, 0.99])
-    far = (high - q1) > 0.6 * (q1 - q0), (q0 - low) > 0.6 * (q1 - q0)
+    q0, q1 = np.quantile(x, [0.01, 0.99])
+    far = (high - q1) > 0.3 * (q1 - q0), (q0 - low) > 0.3 * (q1 - q0)
     bulk = (float(q0) - margin * far[1] if far[1] else low - margin, float(q1) if far[0] else high + margin)
     whole = (low - margin, high + margin)
     if low >= 0 and not discrete:
@@ -155,7 +161,7 @@ def _draw(
         with np.errstate(divide="ignore"):
             return density if unit is None else -np.log(density) / scale
 
-    top = 0.0
+    top, heights = 0.0, []
     if x is not None:
         top = _draw_data(axes, x, span, discrete, logarithmic, shown, unit)
     for i, (label, distribution) in enumerate(distributions.items()):
@@ -163,6 +169,7 @@ def _draw(
             log_density = np.asarray(distribution.log_prob(grid))
         y = np.exp(log_density) if unit is None else -log_density / scale
         y = np.where(np.isfinite(y), y, np.nan)
+        heights.append(y)
         style = {
             "color": COLOURS[i % len(COLOURS)],
             "label": label,
@@ -176,6 +183,13 @@ def _draw(
             top = max(top, float(np.nanquantile(y, 0.99)))
     if unit is None and top > 0:
         axes.set_ylim(0, 1.15 * top)
+    if unit is not None and x is not None and len(heights) > 1:
+        # The first is the least surprised; a family that is surprised many times as much would flatten the rest.
+        first, most = float(np.nanmax(heights[0], initial=0.0)), max(float(np.nanmax(h, initial=0.0)) for h in heights)
+        if most > 3 * first > 0:
+            axes.set_ylim(top=3 * first)
+    if discrete:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _draw_data(
@@ -198,7 +212,9 @@ def _draw_data(
             axes.plot(values[kept], shown(share[kept]), "s", color="#aaaaaa", markersize=4, label="data")
         return float(share[kept].max())
     inside = x[(x >= span[0]) & (x <= span[1])]
-    bins = int(np.clip(2 * len(inside) ** (1 / 3), 12, 120))
+    # Freedman & Diaconis (1981): bins as wide as the middle half of the data asks for, whatever the tails do.
+    width = 2 * float(np.subtract(*np.quantile(x, [0.75, 0.25]))) / len(x) ** (1 / 3)
+    bins = int(np.clip((span[1] - span[0]) / width if width > 0 else 12, 12, 120))
     edges = np.geomspace(*span, bins + 1) if logarithmic else np.linspace(*span, bins + 1)
     counts, edges = np.histogram(inside, edges)
     density = counts / (len(x) * np.diff(edges))
