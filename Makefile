@@ -20,7 +20,7 @@ play: $(STAMP)
 	@$(BIN)/surprax examples --out play
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=worksteal
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadgroup
 
 doctest: $(STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses=4 src README.md

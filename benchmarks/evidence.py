@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import surprax as sx
@@ -82,9 +81,11 @@ def _statistics(evidence: Any) -> np.ndarray:
 
 
 def _temporaries(family: Any, x: jax.Array) -> int | None:
-    """Bytes beside the input that reducing it to evidence takes, in float64 as the library does."""
+    """Bytes beside the input that the reduction takes, which `evidence` of known rows runs in float64."""
+    from surprax.families.fitting import _reduce
+
     with jax.enable_x64(True):
-        return stages(lambda x: family.evidence(x.astype(jnp.float64)), x)[2]
+        return stages(lambda x: _reduce(family, x, None, None, {}, groups=0), x)[2]
 
 
 # By group.

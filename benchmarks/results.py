@@ -94,11 +94,11 @@ def verdict(ratio: Mapping[str, Any]) -> str:
 
 PREFACE = """\
 Made by `python -m benchmarks --report` from the files in `results/`; do not edit. Entrants take turns in one process,
-once their answers were held against float64. A ratio is our time over the peer's (below 1: ours is faster), the
+once their answers were held against float64. A ratio is our time over the peer's (below one: ours is faster), the
 median of paired turns with its 95 % bootstrap interval; a win or a loss is claimed only where that interval excludes
-1. Times are medians, warm; *compile* is tracing, lowering and compiling, or (≈) the first call less a warm one;
-*read* is the speed of reading the data, as a share of that of their plain sum in the same run; *error* is what the
-judge found, ours / theirs."""
+one. Times are medians (and minima), warm; *compile* is tracing, lowering and compiling, or (≈) the first call less a
+warm one; *read* is the speed of reading the data, as a share of that of their plain sum in the same run; *error* is
+what the judge found, ours / theirs."""
 
 
 def report(documents: Sequence[Mapping[str, Any]], cases: Sequence[Case]) -> str:
@@ -137,16 +137,16 @@ def _rows(name: str, record: Mapping[str, Any]) -> list[list[str]]:
     reading = record["reading"]
     size = f"; {record['rows']:,} row{'s' * (record['rows'] != 1)}, {record['dtype']}" if record["rows"] else ""
     told = f"{title}<br>{_cell(record['title'])}{size}"
-    mine = [_seconds(ours["median"])]
+    mine = [_time(ours)]
     rest = [
-        f"{ours['ns_per_row']:.3g}" if record["rows"] else "",
+        _number(ours["ns_per_row"]) if record["rows"] else "",
         "" if reading is None else f"{reading['fraction']:.0%}",
         _compile(ours),
     ]
     rows = []
     for peer, its in peers:
         ratio = record["ratios"][peer]
-        its_time = _seconds(its["median"]) + (" (part of it, scaled)" if its["extrapolated"] != 1 else "")
+        its_time = _time(its) + (", scaled from a part" if its["extrapolated"] != 1 else "")
         claim = "" if _same(label, peer) else verdict(ratio)
         errors = f"{ours['error']:.1e} / {its['error']:.1e}"
         rows.append([told, *mine, peer, its_time, _ratio(ratio), claim, *rest, errors, _targets(record, peer)])
@@ -175,6 +175,10 @@ def _target(target: Mapping[str, Any], limit: str) -> str:
     return f"≤ {limit}: " + {True: "met", False: "**not met**", None: "open"}[target["met"]]
 
 
+def _time(entrant: Mapping[str, Any]) -> str:
+    return f"{_seconds(entrant['median'])} ({_seconds(entrant['minimum'])})"
+
+
 def _compile(entrant: Mapping[str, Any]) -> str:
     if entrant["compilation"] == {}:
         return ""
@@ -185,6 +189,10 @@ def _compile(entrant: Mapping[str, Any]) -> str:
 
 def _ratio(ratio: Mapping[str, Any]) -> str:
     return f"{ratio['median']:.3g} [{ratio['low']:.3g}, {ratio['high']:.3g}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _seconds(seconds: float) -> str:

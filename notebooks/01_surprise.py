@@ -4,8 +4,8 @@
 # A probability is a number between 0 and 1 that multiplies. Its *surprise*, s = log 1/p, is a number between 0 and ∞ that adds.
 # This notebook computes what that buys.
 #
-# It is one plain file: run it as a script (pictures go to the folder `play/`), open it as a notebook (Jupyter with jupytext, VS Code),
-# or let `make test` run it. Every claim is followed by the line that checks it.
+# It is one plain file: run it as a script (pictures go to the folder `play/`), open it as a notebook (Jupyter with jupytext, or
+# VS Code), or let `make test` run it. Every claim is followed by the line that checks it.
 
 # %%
 from pathlib import Path
@@ -46,7 +46,8 @@ def bits(value):
 # %%
 print("certain   ", sx.surprise(1.0, "bit"))
 print("impossible", sx.surprise(0.0, "bit"))
-print("a die and a coin", bits(sx.surprise(1 / 6, "bit")), "+", bits(sx.surprise(1 / 2, "bit")), "=", bits(sx.surprise(1 / 12, "bit")))
+die, coin, both = (sx.surprise(p, "bit") for p in (1 / 6, 1 / 2, 1 / 12))
+print("a die and a coin", bits(die), "+", bits(coin), "=", bits(both))
 assert np.isclose(sx.surprise(1 / 6) + sx.surprise(1 / 2), sx.surprise(1 / 12))
 
 # %% [markdown]
@@ -79,7 +80,7 @@ assert bits(p @ claimed) == 1.95
 print("1 ban     =", round(float(sx.convert(1.0, "ban", "nat")), 6), "nat =", round(float(sx.convert(1.0, "ban", "bit")), 6), "bit")
 print("1 deciban =", round(float(sx.convert(1.0, "deciban", "bit")), 6), "bit")
 image = 100 * 100 * sx.surprise(1 / 256, "bit")
-print("an image  =", round(float(image)), "bit = 10 to the minus", int(np.ceil(sx.convert(image, "bit", "ban"))))
+print("an image  =", round(float(image)), "bit = 10 to the minus", int(sx.convert(image, "bit", "ban")))
 assert round(float(image)) == 80_000
 
 # %% [markdown]
@@ -89,14 +90,15 @@ assert round(float(image)) == 80_000
 
 # %%
 year, millennium = 1 / 365.25, 1 / 365_250
-print(f"difference in probability {year - millennium:.4f}; in surprise {bits(sx.surprise(year, 'bit'))} against {bits(sx.surprise(millennium, 'bit'))} bit")
+print(f"difference in probability {year - millennium:.4f}")
+print(f"surprise {bits(sx.surprise(year, 'bit'))} against {bits(sx.surprise(millennium, 'bit'))} bit")
 assert np.isclose(sx.surprise(millennium, "bit") - sx.surprise(year, "bit"), np.log2(1000))
 
 # %% [markdown]
 # ## Products underflow, sums do not
 #
-# The probability of a sequence of fair tosses reaches 0 after 150 of them in float32, and after 1,075 in float64. Its surprise is the
-# number of tosses. (Why not 1/p instead? It overflows just as early, and it does not add.)
+# The probability of a sequence of fair tosses reaches 0 after 150 of them in float32, and after 1,075 in float64. Its surprise is
+# the number of tosses. (Why not 1/p instead? It overflows just as early, and it does not add.)
 
 # %%
 for dtype in (np.float32, np.float64):
@@ -120,8 +122,8 @@ assert (bits(shannon), bits(bayesian)) == (0.693, 0.193)
 # %% [markdown]
 # ## Which one is Gaussian?
 #
-# Four bell curves on [−4, 4], made equally high: normal, logistic, Cauchy, and a beta stretched over the interval. As densities they are
-# hard to tell apart. As surprises, nobody can mistake them: **the Gaussian is the parabola.**
+# Four bell curves on [−4, 4], made equally high: normal, logistic, Cauchy, and a beta stretched over the interval. As densities
+# they are hard to tell apart. As surprises, nobody can mistake them: **the Gaussian is the parabola.**
 
 # %%
 peak = float(jnp.exp(sx.Normal(0.0, 1.0).log_prob(0.0)))
@@ -143,7 +145,7 @@ show(curves(x, {name: np.asarray(bell(x)) for name, bell in bells.items()}), "fo
 for name, bell in bells.items():
     gap = np.max(np.abs(np.exp(bell(x)) - np.exp(bells["normal"](x))))
     at_3, at_edge = (sx.surprise(log_prob=bell(v), unit="bit") for v in (3.0, 3.99))
-    print(f"{name:<9} density differs from the normal by at most {gap:.3f}; surprise at 3: {at_3:5.2f} bit, at 3.99: {at_edge:5.1f} bit")
+    print(f"{name:<9} differs from the normal density by at most {gap:.3f}; at 3: {at_3:5.2f} bit, at 3.99: {at_edge:5.1f} bit")
 
 assert [round(float(sx.surprise(log_prob=bell(3.0), unit="bit")), 2) for bell in bells.values()] == [7.82, 6.26, 5.25, 9.97]
 

@@ -198,7 +198,7 @@ def test_the_report_shows_every_case_and_every_gap() -> None:
     text = results.report([results.merge(empty(), "monday", ABOUT, records)], cases)
     assert "| `a/b`<br>a title; 10 rows, float64 |" in text
     assert "| `a/c` | **failed** | it \\| fell over |" in text
-    assert "**missing** z/d: never run" in text
+    assert "- **missing**: a/c: it \\| fell over; z/d: never run" in text
     assert "`a/gone`" in text
     widths = {line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")}
     assert len(widths) == 1

@@ -64,7 +64,7 @@ class Case(NamedTuple):
 
 def check(case: Case, dtype: type, bound: float = 4.0) -> None:
     """The value and every slope of a case are within `bound` units of the truth."""
-    with jax.enable_x64(dtype is np.float64), mp.workdps(110):
+    with jax.enable_x64(dtype is np.float64), mp.workdps(75):
         arguments = [argument.astype(dtype) for argument in case.arguments]
         names = ["value"] + [f"slope {i}" for i in range(len(case.slopes))]
         slopes = [jax.vmap(jax.grad(case.function, i)) for i in range(len(case.slopes))]
@@ -225,10 +225,8 @@ def test_logsumexp_moves_with_its_terms(values: list[float], shift: float) -> No
 def test_logsumexp_of_impossible_terms_has_no_gradient_and_no_nan() -> None:
     impossible = jnp.full((2, 3), -jnp.inf).at[1].set(jnp.array([0.0, -jnp.inf, 0.0]))
     np.testing.assert_allclose(el.logsumexp(impossible, axis=1), [-INF, np.log(2)], rtol=1e-6)
-    gradient = jax.grad(lambda x: jnp.sum(jnp.where(jnp.isfinite(x), x, 0.0)))  # of the finite results only
     _, pull = jax.vjp(lambda x: el.logsumexp(x, axis=1), impossible)
     np.testing.assert_allclose(pull(jnp.ones(2))[0], [[0, 0, 0], [0.5, 0, 0.5]])
-    assert gradient(jnp.zeros(1)) == 1
     assert el.logsumexp(jnp.array([1.0, INF])) == INF
 
 

@@ -15,19 +15,19 @@ from surprax.families.gamma import (
     TWO_PI,
     difference_of_products,
     gamma_bregman_beyond_poisson,
+    integrate,
     is_near,
+    is_small_step,
     log_minus_digamma_drop,
     log_of_ratio,
-    nodes_between,
     product_minus,
 )
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import OPEN_UNIT_INTERVAL, UNIT_INTERVAL, Support
-from surprax.numerics.elementary import by_dtype, log1p_minus, log_ratio, logaddexp, with_derivatives
+from surprax.numerics.elementary import log1p_minus, log_ratio, logaddexp, with_derivatives
 from surprax.numerics.gamma import log_beta, log_minus_digamma, stirling_error, trigamma_minus_reciprocal
 from surprax.numerics.incomplete_beta import beta_quantile_from_log, log_betainc, log_betaincc
-from surprax.numerics.normal import gauss_legendre
 
 __all__ = ["Beta"]
 
@@ -274,13 +274,14 @@ def _pair_beyond_poisson(d: Array, b: Array, c: Array, a: Array) -> Array:
     def slope(t: Array) -> Array:
         x, difference = b + t * a, (d - b) + t * (c - a)
         drop = log_minus_digamma_drop(x, d + t * c, difference)
-        near, step, nodes = nodes_between(x, difference)
+        near = is_small_step(x, difference)
+        step = jnp.where(near, difference, 0.0)
         # (ψ'(x) − 1/x)·difference − drop, which near 0 is of second order
-        beyond = -step * step * sum(w * (1 - s) * _slope(trigamma_minus_reciprocal, x + s * step) for s, w in nodes)
-        return jnp.where(near, a * beyond - (c - a) * drop, a * trigamma_minus_reciprocal(x) * difference - c * drop)
+        curve = integrate(lambda s: (1 - s) * _slope(trigamma_minus_reciprocal, x + s * step), step)
+        close = -a * step * step * curve - (c - a) * drop
+        return jnp.where(near, close, a * trigamma_minus_reciprocal(x) * difference - c * drop)
 
-    nodes, weights = (jnp.asarray(v, b.dtype) for v in gauss_legendre(by_dtype(b, 4, 8)))
-    return jnp.sum(jax.vmap(lambda t, w: w * slope(t))(nodes, weights), axis=0)
+    return integrate(slope, b)
 
 
 def _kl_beyond_binomial_slope(c: Array, d: Array, a: Array, b: Array) -> Array:
@@ -360,5 +361,5 @@ def _solve(mean: Array, complement: Array, g: Array, h: Array, start: Array) -> 
     _, d, v, size = lax.while_loop(unsettled, step, state)
     # One more step, whose derivative in the statistics is that of the implicit function.
     *_, in_d, in_v = _newton(d, v, mean, complement, g, h)
-    a, b, *_ = _newton(d - in_d, v - in_v, *fixed)
+    a, b, *_ = _newton(d - in_d, v - in_v, mean, complement, g, h)
     return a, b, size <= tolerance

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 
 from surprax.evidence import Evidence
 from surprax.families.base import Distribution, family
@@ -14,7 +13,7 @@ from surprax.families.discrete import reached
 from surprax.families.exponential import ExponentialFamily
 from surprax.families.fitting import make_evidence
 from surprax.families.outcomes import Outcome, Reason
-from surprax.families.parameters import Constraint, parameter
+from surprax.families.parameters import Constraint, check_parameter, parameter, probability, real
 from surprax.families.supports import NONNEGATIVE_INTEGERS, Support
 from surprax.numerics.elementary import expm1_minus, logaddexp, logsumexp
 from surprax.numerics.precision import is_traced
@@ -22,46 +21,37 @@ from surprax.numerics.precision import is_traced
 __all__ = ["Categorical"]
 
 _log_weight = Constraint("a number or -∞", lambda v: v < np.inf)
-_TOLERANCE = 1e-4
-"""How far from 1 probabilities may add up: they may come from float32 arithmetic."""
+# Within what float32 arithmetic may have left of 1.
+_adds_up = Constraint("1", lambda v: abs(v - 1.0) <= 1e-4)
 
 
 def _log_probabilities(probs: Any, logits: Any) -> Any:
-    """Normalised log-probabilities from exactly one of the two; in float64 where they are known, NaN for bad traced ones."""
+    """Normalised log-probabilities from exactly one of the two; known ones in float64; NaN for bad traced ones."""
     if (probs is None) == (logits is None):
         found = "neither" if probs is None else "both"
         raise ValueError(f"Categorical takes exactly one of probs and logits; got {found}.")
     given = logits if probs is None else probs
     if np.ndim(given) == 0 or np.shape(given)[-1] == 0:
-        raise ValueError(
-            f"Categorical: probabilities of the categories are on the last axis; got shape {np.shape(given)}."
-        )
+        raise ValueError(f"Categorical needs one number per category on the last axis; got shape {np.shape(given)}.")
     if is_traced(given):
+        given = jnp.asarray(given, jnp.result_type(float, given))
         if probs is None:
-            return _normalised(jnp.asarray(logits, jnp.result_type(float, logits)))
-        p = jnp.asarray(probs, jnp.result_type(float, probs))
-        total = jnp.sum(p, axis=-1, keepdims=True)
-        log_p = jnp.where(p == 0, -jnp.inf, jnp.log(jnp.where(p == 0, 1.0, p)))
-        return jnp.where(jnp.abs(total - 1.0) <= _TOLERANCE, log_p - jnp.log(total), jnp.nan)
+            return _normalised(given)
+        some, total = given != 0, jnp.sum(given, axis=-1, keepdims=True)
+        log_p = jnp.where(some, jnp.log(jnp.where(some, given, 1.0)), -jnp.inf)
+        return jnp.where(_adds_up.holds(total), log_p - jnp.log(total), jnp.nan)
     values = np.asarray(given, np.float64)
-    if probs is not None:
-        total = values.sum(axis=-1, keepdims=True)
-        for good, told, requirement in (
-            ((values >= 0), values, "be at least 0"),
-            (np.abs(total - 1.0) <= _TOLERANCE, total, "sum to 1 over the last axis"),
-        ):
-            if not good.all():
-                index = tuple(int(i) for i in np.argwhere(~good)[0])
-                raise ValueError(f"Categorical: probs must {requirement}; got {told[index]!s} at index {index}.")
+    if probs is None:
+        check_parameter("Categorical", "logits", values, _log_weight)
+        top = values.max(axis=-1, keepdims=True)
+        check_parameter("Categorical", "the largest of the logits", top[..., 0], real)
+        values = values - (top + np.log(np.sum(np.exp(values - top), axis=-1, keepdims=True)))
+    else:
+        total = np.sum(values, axis=-1, keepdims=True)
+        check_parameter("Categorical", "probs", values, probability)
+        check_parameter("Categorical", "the sum of probs", total[..., 0], _adds_up)
         with np.errstate(divide="ignore"):
             values = np.log(values) - np.log(total)
-    else:
-        top = values.max(axis=-1, keepdims=True)
-        if not np.isfinite(top).all():
-            row = tuple(int(i) for i in np.argwhere(~np.isfinite(top))[0])[:-1]
-            where = f" at index {row}" if row else ""
-            raise ValueError(f"Categorical: logits must be below ∞ and not all -∞; got {values[row].tolist()}{where}.")
-        values = values - (top + np.log(np.exp(values - top).sum(axis=-1, keepdims=True)))
     dtype = getattr(given, "dtype", None)
     return values.astype(dtype) if dtype is not None and jnp.issubdtype(dtype, jnp.floating) else values
 
@@ -96,6 +86,7 @@ class Categorical(ExponentialFamily):
     dimension = None
     layout = None
     discrete = True
+    labelled = True
     data_support = NONNEGATIVE_INTEGERS
 
     def __init__(self, probs: Any = None, logits: Any = None) -> None:
@@ -178,7 +169,7 @@ class Categorical(ExponentialFamily):
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
         log_cdf, log_sf = jax.lax.stop_gradient(self._log_tails())
-        short = ~reached(log_cdf, log_sf, *(jnp.asarray(v)[..., None] for v in (log_p, log_q)))
+        short = ~reached(log_cdf, log_sf, _beside(log_cdf, log_p), _beside(log_sf, log_q))
         k = jnp.sum(short[..., :-1].astype(log_cdf.dtype), axis=-1)
         return jnp.where(jnp.isnan(log_cdf[..., -1]), jnp.nan, k)
 
@@ -186,9 +177,8 @@ class Categorical(ExponentialFamily):
 
     def _entropy(self) -> Any:
         logits = self._log_probs
-        some = logits > -jnp.inf
-        finite = jnp.where(some, logits, jnp.where(jnp.isnan(logits), jnp.nan, 0.0))
-        return -jnp.sum(jnp.where(jnp.exp(logits) == 0, 0.0, jnp.exp(finite) * finite), axis=-1)
+        surprise = -jnp.where(logits == -jnp.inf, 0.0, logits)
+        return jnp.sum(jnp.exp(-surprise) * surprise, axis=-1)
 
     def _kl(self, q: Self) -> Array:
         """Σ p (δ + e^−δ − 1), δ = log p/q: every term is positive, because Σ q − p = 0 is added."""
@@ -288,10 +278,16 @@ class Categorical(ExponentialFamily):
         return jax.random.categorical(key, self._log_probs, axis=-1, shape=shape)
 
 
-def _pick(table: Array, x: ArrayLike) -> Array:
+def _beside(table: Array, x: Array) -> Array:
+    """`x` with an axis for the categories, of the rank of the table."""
+    x = jnp.asarray(x)
+    return x[..., None] if x.ndim else x.reshape((1,) * table.ndim)
+
+
+def _pick(table: Array, x: Array) -> Array:
     """table[…, x]."""
-    index = jnp.asarray(x)[..., None]
-    index = jnp.where(jnp.isnan(index), 0, index).astype(int)
+    index = _beside(table, x)
+    index = jnp.where(jnp.isnan(index), 0.0, index).astype(int)
     return jnp.take_along_axis(table, index, axis=-1)[..., 0]
 
 

@@ -10,7 +10,7 @@ from jax import Array
 from surprax.families.base import Distribution, family
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
-from surprax.families.passes import climb_in_stages, no_data, quartiles, share_at_median, weighted_range
+from surprax.families.passes import climb_in_stages, no_data, sample_quantiles, share_at_median, weighted_range
 from surprax.families.student_t import log1p_square, move_student, survey_student
 from surprax.families.supports import REAL, Support
 from surprax.numerics.elementary import log_ratio
@@ -101,7 +101,7 @@ class Cauchy(Distribution):
         if x.shape[0] == 0:
             return no_data(cls, x)
         low, high = weighted_range(x, weights)
-        lower, median, upper = quartiles(x, weights)
+        lower, median, upper = sample_quantiles(x, weights, (0.25, 0.5, 0.75))
         same = low >= high
         mass = share_at_median(x, weights) >= 0.5
         bad = same | mass

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from surprax.families.parameters import Constraint
+from surprax.families.parameters import Constraint, check_parameter
 from surprax.numerics.elementary import by_dtype, expm1_minus, log1p_minus, log_ratio, logaddexp, with_derivatives
 from surprax.numerics.gamma import stirling_error
 from surprax.numerics.normal import normal_quantile_from_log
 from surprax.numerics.precision import is_traced
+from surprax.numerics.roots import smallest_integer
 
 __all__ = [
     "bernoulli_divergence",
@@ -52,11 +53,7 @@ def choose_logits(owner: str, probs: Any, logits: Any, constraint: Constraint) -
         p = jnp.asarray(probs, jnp.result_type(float, probs))
         return log_ratio(p, 1.0 - p)
     p = np.asarray(probs, np.float64)
-    good = constraint.holds(p)
-    if not np.all(good):
-        index = tuple(int(i) for i in np.argwhere(~good)[0])
-        where = f" at index {index if len(index) > 1 else index[0]}" if index else ""
-        raise ValueError(f"{owner}: probs must be {constraint.words}; got {p[index]!s}{where}.")
+    check_parameter(owner, "probs", p, constraint)
     with np.errstate(divide="ignore"):
         value = np.log(p) - np.log1p(-p)
     given = getattr(probs, "dtype", None)
@@ -194,36 +191,25 @@ def lattice_entropy(log_mass: Callable[[Array], Array], mean: Array, variance: A
 def least_whole(holds: Callable[[Array], Array], guess: Array, lower: Array, upper: Array) -> Array:
     """The least whole number k in [lower, upper] with holds(k), of a condition that stays true; `upper` if nothing less.
 
-    Elementwise over arrays of one shape: from the guess, steps that double until the condition turns, then bisection. Beyond
-    2²⁴ (2⁵³ in float64) whole numbers have gaps, and k is the least that exists. NaN where an end is NaN.
+    Elementwise over arrays of one shape; NaN where an argument is NaN. Beyond 2²⁴ (2⁵³ in float64) whole numbers have gaps,
+    and k is the least that exists: the search is over the numbers themselves, by their place in the order of all.
     """
-    largest = jnp.finfo(guess.dtype).max
+    dtype, edge = guess.dtype, by_dtype(guess, 1 << 24, 1 << 53)
+    integer = by_dtype(guess, jnp.int32, jnp.int64)
+    offset = jax.lax.bitcast_convert_type(jnp.asarray(edge, dtype), integer) - edge
     bad = jnp.isnan(lower) | jnp.isnan(upper) | jnp.isnan(guess)
-    lower, upper = jnp.where(bad, 0.0, lower), jnp.where(bad, 0.0, upper)
-    guess = jnp.clip(jnp.where(bad, 0.0, guess), lower, jnp.minimum(upper, largest))
 
-    def between(below: Array, above: Array) -> Array:
-        return jnp.floor(below + 0.5 * (jnp.minimum(above, largest) - below))
+    def place(k: Array) -> Array:
+        k = jnp.where(bad, 0.0, k)
+        dense = jnp.minimum(k, float(edge)).astype(integer)
+        return jnp.where(k <= edge, dense, jax.lax.bitcast_convert_type(k, integer) - offset)
 
-    def unsettled(below: Array, above: Array) -> Array:
-        k = between(below, above)
-        return (k > below) & (k < above)
+    def number(i: Array) -> Array:
+        return jnp.where(i <= edge, i.astype(dtype), jax.lax.bitcast_convert_type(i + offset, dtype))
 
-    def advance(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        below, above, k, step = state
-        yes = holds(k)
-        next_below, next_above = jnp.where(yes, below, k), jnp.where(yes, k, above)
-        # A step back or forth while one side is still open; a step of 0 says that both are closed.
-        turned = (step == 0.0) | ((next_below >= lower) & (next_above < upper))
-        ahead = jnp.where(yes, k - step, k + step)
-        stray = turned | (ahead <= next_below) | (ahead >= next_above)
-        k = jnp.where(stray, between(next_below, next_above), ahead)
-        now = (next_below, next_above, k, jnp.where(turned, 0.0, 2.0 * step))
-        return tuple(jnp.where(unsettled(below, above), new, old) for new, old in zip(now, state))
-
-    start = (lower - 1.0, upper, guess, jnp.ones_like(guess))
-    above = jax.lax.while_loop(lambda state: jnp.any(unsettled(*state[:2])), advance, start)[1]
-    return jnp.where(bad, jnp.nan, above)
+    guess = jnp.clip(guess, lower, jnp.minimum(upper, jnp.finfo(dtype).max))
+    found, _ = smallest_integer(lambda i: holds(number(i)), place(lower), place(upper), place(guess))
+    return jnp.where(bad, jnp.nan, number(found))
 
 
 def reached(log_cdf: Array, log_sf: Array, log_p: Array, log_q: Array) -> Array:

@@ -121,7 +121,7 @@ class Exponential(ExponentialFamily):
         return jax.random.exponential(key, shape, jnp.result_type(float)) / self.rate
 
 
-@with_derivatives(lambda x, y: (x - y) / y / x, lambda x, y: (y - x) / y / y)
+@with_derivatives(lambda x, y: (x - y) / y * (1.0 / x), lambda x, y: (y - x) / y * (1.0 / y))
 def scale_divergence(x: Array, y: Array) -> Array:
     """x/y − 1 − log(x/y) ≥ 0, to full relative accuracy as x → y (Itakura & Saito 1968): what a ratio of scales costs."""
     return jnp.where((x < 0) | (y < 0), jnp.nan, -log_ratio_minus(x, y, x - y))

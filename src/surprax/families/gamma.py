@@ -1,6 +1,7 @@
 """The gamma distribution."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Self
 
 import jax
@@ -240,20 +241,26 @@ def _log_shift(b: Array, a: Array, s: Array, r: Array) -> Array:
 def _poisson_kl(b: Array, a: Array, s: Array, r: Array) -> Array:
     """m − b − b log(m/b) ≥ 0 at m = a·s/r: KL from the Poisson of mean b to that of mean m."""
     u = _kl_excess(b, a, s, r) / b
-    return -b * jnp.where(is_near(u), log1p_minus(u), _log_shift(b, a, s, r) - u)
+    value = -b * jnp.where(is_near(u), log1p_minus(u), _log_shift(b, a, s, r) - u)
+    return jnp.where((s > 0) & (r > 0), value, jnp.nan)
 
 
-def nodes_between(a: Array, difference: Array) -> tuple[Array, Array, list[tuple[float, float]]]:
-    """Whether the difference is small beside a, the difference if so, and Gauss–Legendre nodes and weights to go with it."""
-    near = jnp.abs(difference) <= a / 4
-    nodes, weights = gauss_legendre(by_dtype(a, 4, 8))
-    return near, jnp.where(near, difference, 0.0), list(zip(nodes.tolist(), weights.tolist(), strict=True))
+def is_small_step(a: Array, step: Array) -> Array:
+    """Whether a + t·step, 0 ≤ t ≤ 1, stays so near to a that `integrate` is exact for functions with a pole at 0."""
+    return jnp.abs(step) <= a / 4
+
+
+def integrate(f: Callable[[Array], Array], like: Array) -> Array:
+    """∫ f(t) dt from 0 to 1 by Gauss–Legendre quadrature."""
+    nodes, weights = (jnp.asarray(v, like.dtype) for v in gauss_legendre(by_dtype(like, 4, 8)))
+    return jnp.sum(jax.vmap(lambda t, w: w * f(t))(nodes, weights), axis=0)
 
 
 def log_minus_digamma_drop(a: Array, b: Array, difference: Array) -> Array:
     """g(a) − g(b) for g(a) = log a − ψ(a), where difference = b − a; to full relative accuracy as b → a."""
-    near, step, nodes = nodes_between(a, difference)
-    close = step * sum(w * trigamma_minus_reciprocal(a + t * step) for t, w in nodes)
+    near = is_small_step(a, difference)
+    step = jnp.where(near, difference, 0.0)
+    close = step * integrate(lambda t: trigamma_minus_reciprocal(a + t * step), step)
     return jnp.where(near, close, log_minus_digamma(a) - log_minus_digamma(b))
 
 
@@ -265,11 +272,12 @@ def log_minus_digamma_drop(a: Array, b: Array, difference: Array) -> Array:
 def gamma_bregman_beyond_poisson(b: Array, a: Array, difference: Array) -> Array:
     """The Bregman divergence f(b) − f(a) − f'(a)(b − a) ≥ 0 of f(a) = log Γ(a) − a log a + a; difference = b − a.
 
-    It is what the divergence of log Γ (gammas of equal rate) has beyond that of a log a − a (Poissons), to full relative
-    accuracy as b → a. Where b is near it is ∫ (b − t) f''(t) dt, with f'' = ψ' − 1/t; elsewhere, by Stirling's
+    It is what the divergence of log Γ (gammas of equal rate) has beyond that of a log a − a (Poissons), to full
+    relative accuracy as b → a. Where b is near it is ∫ (b − t) f''(t) dt, with f'' = ψ' − 1/t; elsewhere, by Stirling's
     f(a) = −½ log a + μ(a) + const, the sum of two.
     """
-    near, step, nodes = nodes_between(a, difference)
-    close = step * step * sum(w * (1 - t) * trigamma_minus_reciprocal(a + t * step) for t, w in nodes)
+    near = is_small_step(a, difference)
+    step = jnp.where(near, difference, 0.0)
+    close = step * step * integrate(lambda t: (1 - t) * trigamma_minus_reciprocal(a + t * step), step)
     correction = stirling_error(b) - stirling_error(a) - (0.5 / a - log_minus_digamma(a)) * difference
     return jnp.where(near, close, correction - 0.5 * log_ratio_minus(b, a, difference))

@@ -55,8 +55,8 @@ class Gumbel(Distribution):
     # Density.
 
     def _log_density(self, x: Array) -> Array:
-        z = (x - self.loc) / self.scale
-        return -(z + jnp.exp(-z)) - jnp.log(self.scale)
+        # z + e^−z = 1 + (e^−z − 1 + z): a square near the mode, and its slope too keeps its digits there.
+        return -expm1_minus((self.loc - x) / self.scale) - (jnp.log(self.scale) + 1.0)
 
     # Moments.
 

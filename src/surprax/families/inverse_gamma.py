@@ -154,7 +154,7 @@ def _log_level(a: Array, rate: Array) -> Array:
 @with_derivatives(
     lambda x, a, rate: (-product_minus(a, x, rate) / x - 1.0) / x,
     lambda x, a, rate: log_of_ratio(_relative_excess(x, a, rate), rate / a, x) + log_minus_digamma(a),
-    lambda x, a, rate: product_minus(a, x, rate) / x / rate,
+    lambda x, a, rate: product_minus(a, x, rate) / x * (1.0 / rate),
 )
 def _log_inverse_gamma_density(x: Array, a: Array, rate: Array) -> Array:
     """log of rate^a x^(−a−1) exp(−rate/x)/Γ(a) for x > 0."""

@@ -164,18 +164,15 @@ class InverseGaussian(ExponentialFamily):
 
 
 @with_derivatives(
-    lambda x, mean, shape: shape * ((x - mean) / x / mean) * ((x + mean) / x / mean),
-    lambda x, mean, shape: 2.0 * shape * ((mean - x) / mean) / mean / mean,
-    lambda x, mean, shape: _unit_deviance(x, mean),
+    lambda x, mean, shape: shape * ((x - mean) / mean) * (1.0 / x) * (1.0 / mean + 1.0 / x),
+    lambda x, mean, shape: 2.0 * shape * (1.0 / mean) * ((mean - x) / mean) * (1.0 / mean),
+    lambda x, mean, shape: _deviance(x, mean, jnp.ones_like(shape)),
 )
 def _deviance(x: Array, mean: Array, shape: Array) -> Array:
     """shape·(x − mean)²/(mean² x)."""
-    return shape * _unit_deviance(x, mean)
-
-
-def _unit_deviance(x: Array, mean: Array) -> Array:
-    z = (x - mean) / mean
-    return z * (z / jnp.minimum(x, jnp.finfo(x.dtype).max))  # ∞ at ∞, not NaN
+    finite = jnp.minimum(x, jnp.finfo(x.dtype).max)  # ∞ at ∞, not NaN
+    value = shape * ((x - mean) / mean) * ((finite - mean) / finite) * (1.0 / mean)
+    return jnp.where(mean > 0, value, jnp.nan)
 
 
 def _log_density(x: Array, mean: Array, shape: Array) -> Array:

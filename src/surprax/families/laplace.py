@@ -14,7 +14,7 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
 from surprax.families.passes import mean_of, no_data, weighted_median, weighted_range
 from surprax.families.supports import REAL, Support
-from surprax.numerics.elementary import deviance, expm1_minus
+from surprax.numerics.elementary import deviance, expm1_minus, with_derivatives
 
 __all__ = ["Laplace"]
 
@@ -94,11 +94,9 @@ class Laplace(ExponentialFamily):
         return jnp.log(self.scale) + (_LOG_2 + 1.0)
 
     def _kl(self, q: Self) -> Array:
-        # With r = scale/q.scale and d = |loc − q.loc|/scale: r (e^−d − 1 + d) + (r − 1 − log r), both ≥ 0.
-        shift = (self.loc - q.loc) / self.scale
+        shift = self.loc - q.loc
         # Not `abs`, whose slope 0 at 0 would hide the curvature there.
-        apart = jnp.where(shift < 0, shift, -shift)
-        return self.scale / q.scale * expm1_minus(apart) + deviance(q.scale, self.scale) / q.scale
+        return _divergence(jnp.where(shift < 0, -shift, shift), self.scale, q.scale)
 
     # Exponential family.
 
@@ -158,3 +156,15 @@ def _log_half_exponential(z: Array) -> Array:
     """log P(Z ≤ z) of the standard distribution: e^z / 2 below 0, 1 − e^−z / 2 above."""
     below = z < 0
     return jnp.where(below, jnp.where(below, z, 0.0) - _LOG_2, jnp.log1p(-0.5 * jnp.exp(-jnp.where(below, 0.0, z))))
+
+
+@with_derivatives(
+    lambda gap, scale, q_scale: -jnp.expm1(-gap / scale) / q_scale,
+    lambda gap, scale, q_scale: (
+        ((scale - q_scale) / scale - jnp.exp(-gap / scale) * expm1_minus(gap / scale)) / q_scale
+    ),
+    lambda gap, scale, q_scale: (q_scale - scale - scale * expm1_minus(-gap / scale)) / q_scale / q_scale,
+)
+def _divergence(gap: Array, scale: Array, q_scale: Array) -> Array:
+    """KL for a distance `gap` of the medians; with r = scale/q.scale and d = gap/scale: r (e^−d − 1 + d) + (r − 1 − log r)."""
+    return (scale * expm1_minus(-gap / scale) + deviance(q_scale, scale)) / q_scale

@@ -10,6 +10,7 @@ from surprax.evidence import Layout, Moments
 from surprax.evidence.layout import LOG, SQUARE
 from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
+from surprax.families.exponential_law import scale_divergence
 from surprax.families.normal import Normal
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import parameter, positive, real
@@ -87,7 +88,8 @@ class LogNormal(ExponentialFamily):
         return self._of_log._entropy() + self.loc
 
     def _kl(self, q: Self) -> Array:
-        return self._of_log._kl(q._of_log)
+        shift, widening = (self.loc - q.loc) / q.scale, (self.scale - q.scale) / q.scale
+        return 0.5 * (shift * shift + widening * widening) + scale_divergence(self.scale, q.scale)
 
     # Exponential family: that of the Normal of log x.
 

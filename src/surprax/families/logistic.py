@@ -11,9 +11,9 @@ from jax import Array
 from surprax.families.base import Distribution, family
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
-from surprax.families.passes import Survey, climb_in_stages, mean_of, no_data, quartiles, weighted_range
+from surprax.families.passes import Survey, climb_in_stages, mean_of, no_data, sample_quantiles, weighted_range
 from surprax.families.supports import REAL, Support
-from surprax.numerics.elementary import log_ratio, with_derivatives
+from surprax.numerics.elementary import log_ratio, logaddexp, with_derivatives
 from surprax.numerics.quadrature import divergence_on_nodes, lift
 
 __all__ = ["Logistic"]
@@ -65,10 +65,10 @@ class Logistic(Distribution):
     # Distribution function.
 
     def _log_cdf(self, x: Array) -> Array:
-        return -jax.nn.softplus((self.loc - x) / self.scale)
+        return -logaddexp(0.0, (self.loc - x) / self.scale)
 
     def _log_sf(self, x: Array) -> Array:
-        return -jax.nn.softplus((x - self.loc) / self.scale)
+        return -logaddexp(0.0, (x - self.loc) / self.scale)
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
         return self.loc + self.scale * (log_p - log_q)
@@ -105,7 +105,7 @@ class Logistic(Distribution):
         low, high = weighted_range(x, weights)
         same = low >= high
         if start is None:
-            lower, median, upper = quartiles(x, weights)
+            lower, median, upper = sample_quantiles(x, weights, (0.25, 0.5, 0.75))
             # The quartiles are at ± log 3 scales.
             spread = jnp.where(upper > lower, (upper - lower) / (2.0 * np.log(3.0)), 0.5 * (high - low))
             place = median, spread
@@ -144,12 +144,12 @@ def _survey(x: Array, weights: Array | None) -> Callable[[tuple[Array, Array]], 
         height = -mean(half + 2.0 * jnp.log1p(jnp.exp(-half))) - jnp.log(scale)
         push, torque = mean(t), mean(z * t)
         h0, h1, h2 = mean(slope), mean(z * slope), mean(z * z * slope)
-        cross = -(push + h1)
-        return height, (push, torque - 1.0), ((-h0, cross), (cross, -(torque + h2)))
+        cross = push + h1
+        return height, jnp.stack([push, torque - 1.0]), -jnp.array([[h0, cross], [cross, torque + h2]])
 
     return at
 
 
-def _move(place: tuple[Array, Array], step: tuple[Array, ...]) -> tuple[Array, Array]:
+def _move(place: tuple[Array, Array], step: Array) -> tuple[Array, Array]:
     loc, scale = place
     return loc + scale * step[0], scale * jnp.exp(step[1])

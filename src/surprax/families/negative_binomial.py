@@ -26,6 +26,7 @@ from surprax.families.supports import NONNEGATIVE_INTEGERS, Support
 from surprax.numerics.elementary import (
     by_dtype,
     expm1_minus,
+    log1p_minus,
     log_ratio,
     log_ratio_minus,
     with_derivatives,
@@ -69,7 +70,10 @@ def _score_mean(k: Array, mean: Array, r: Array) -> Array:
 
 def _score_concentration(k: Array, mean: Array, r: Array) -> Array:
     """ψ(k + r) − ψ(r) − log(1 + mean/r) − (k − mean)/(r + mean), without what cancels when r is large."""
-    return _excess_fall(r, k) + log_ratio_minus(r + k, r + mean, k - mean)
+    score = _excess_fall(r, k) + log_ratio_minus(r + k, r + mean, k - mean)
+    # One event where few are expected: the two terms cancel once more, to about mean/r².
+    single = mean / r * ((1.0 - mean) / (r + mean)) - log1p_minus(mean / r)
+    return jnp.where((k == 1) & (mean < 1), single, score)
 
 
 @with_derivatives(

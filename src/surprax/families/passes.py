@@ -25,17 +25,17 @@ __all__ = [
     "fit_smallest_extreme",
     "mean_of",
     "no_data",
-    "quartiles",
+    "sample_quantiles",
     "share_at_median",
     "thinned",
     "weighted_median",
     "weighted_range",
 ]
 
-type Survey = tuple[Array, tuple[Array, ...], tuple[tuple[Array, ...], ...]]
+type Survey = tuple[Array, Array, Array]
 
 SAMPLE = 1 << 16
-"""Rows of the sample on which a climb over much data starts."""
+"""Rows of the sample on which a climb over very many rows starts; over many, it is `SORTED`."""
 SORTED = 1 << 12
 """Rows that are sorted for a first look: XLA sorts slowly on CPUs."""
 GAIN = 1e-13
@@ -59,12 +59,12 @@ class _State(NamedTuple):
     best: Any
     height: Array
     trial: Any
-    step: tuple[Array, ...]
+    step: Array
     gain: Array
 
 
 def climb(
-    survey: Callable[[Any], Survey], move: Callable[[Any, tuple[Array, ...]], Any], start: Any, limit: Any = 60
+    survey: Callable[[Any], Survey], move: Callable[[Any, Array], Any], start: Any, limit: Any = 60
 ) -> Climb:
     """The summit next to `start`, by Newton's method: uphill where the curvature has the wrong sign, shorter after a fall.
 
@@ -75,23 +75,20 @@ def climb(
         limit: greatest number of surveys; at 0 the start comes back.
     """
     start = jax.tree.map(jnp.asarray, start)
-    dtype = jnp.result_type(*jax.tree.leaves(start))
-    shape = jax.eval_shape(survey, start)
-    still = tuple(jnp.zeros((), dtype) for _ in shape[1])
-    state = _State(
-        jnp.zeros((), jnp.int32), start, jnp.asarray(-jnp.inf, dtype), start, still, jnp.asarray(jnp.inf, dtype)
-    )
+    height, gradient, _ = jax.eval_shape(survey, start)
+    infinite = jnp.asarray(jnp.inf, height.dtype)
+    still = jnp.zeros(gradient.shape, gradient.dtype)
+    state = _State(jnp.zeros((), jnp.int32), start, -infinite, start, still, infinite)
 
     def survey_and_step(state: _State) -> _State:
         height, gradient, hessian = survey(state.trial)
         # Rounding of a mean must not look like a fall.
         up = height >= state.height - 1e-13 * (1.0 + jnp.abs(state.height))
         newton = _uphill(gradient, hessian)
-        step = tuple(jnp.where(up, new, 0.25 * old) for new, old in zip(newton, state.step))
-        gain = jnp.where(up, 0.5 * sum(g * s for g, s in zip(gradient, newton)), 0.25 * state.gain)
+        step = jnp.where(up, newton, 0.25 * state.step)
+        gain = jnp.where(up, 0.5 * jnp.sum(gradient * newton), 0.25 * state.gain)
         best = jax.tree.map(lambda new, old: jnp.where(up, new, old), state.trial, state.best)
-        height = jnp.where(up, height, state.height)
-        return _State(state.passes + 1, best, height, move(best, step), step, gain)
+        return _State(state.passes + 1, best, jnp.where(up, height, state.height), move(best, step), step, gain)
 
     end = jax.lax.while_loop(lambda s: (s.passes < limit) & ~(s.gain < GAIN), survey_and_step, state)
     settled = end.gain < GAIN
@@ -99,38 +96,17 @@ def climb(
     return Climb(place, end.height, settled)
 
 
-def _uphill(gradient: tuple[Array, ...], hessian: tuple[tuple[Array, ...], ...]) -> tuple[Array, ...]:
-    """Newton's step −H⁻¹g where H is negative definite, else one that a ridge makes so; no coordinate moves by more than 2."""
-    curvature = [[-h for h in row] for row in hessian]
-    ridge = sum(jnp.abs(h) for row in hessian for h in row)
-    step, definite = _solve(curvature, gradient)
-    tilted, _ = _solve([[c + ridge * (i == j) for j, c in enumerate(row)] for i, row in enumerate(curvature)], gradient)
-    step = [jnp.where(definite, a, b) for a, b in zip(step, tilted)]
-    size = sum(jnp.abs(s) for s in step)
-    return tuple(s * (2.0 / jnp.maximum(size, 2.0)) for s in step)
-
-
-def _solve(a: list[list[Any]], b: Any) -> tuple[list[Array], Array]:
-    """The solution of a symmetric system by elimination, unrolled, and whether the matrix is safely positive definite."""
-    a, b, n = [list(row) for row in a], list(b), len(b)
-    definite = jnp.asarray(True)
-    for k in range(n):
-        definite &= a[k][k] > 1e-10 * sum(jnp.abs(c) for c in a[k])
-        pivot = jnp.where(a[k][k] > 0, a[k][k], 1.0)
-        for i in range(k + 1, n):
-            factor = a[i][k] / pivot
-            a[i] = [x - factor * y for x, y in zip(a[i], a[k])]
-            b[i] = b[i] - factor * b[k]
-        a[k] = [x / pivot for x in a[k]]
-        b[k] = b[k] / pivot
-    for k in reversed(range(n)):
-        b[k] = b[k] - sum(a[k][j] * b[j] for j in range(k + 1, n))
-    return b, definite
+def _uphill(gradient: Array, hessian: Array) -> Array:
+    """Newton's step, but uphill along every principal axis of the curvature; no longer than 2."""
+    curvature, axes = jnp.linalg.eigh(hessian)
+    size = jnp.abs(curvature)
+    step = axes @ ((gradient @ axes) / jnp.maximum(size, 1e-9 * jnp.max(size) + 1e-300))
+    return step * (2.0 / jnp.maximum(jnp.sqrt(jnp.sum(step * step)), 2.0))
 
 
 def climb_in_stages(
     survey: Callable[[Array, Array | None], Callable[[Any], Survey]],
-    move: Callable[[Any, tuple[Array, ...]], Any],
+    move: Callable[[Any, Array], Any],
     start: Any,
     x: Array,
     weights: Array | None,
@@ -139,8 +115,9 @@ def climb_in_stages(
     limit: Any = 60,
 ) -> Climb:
     """`climb` on all data, after one on a sample of the rows where they are many and the start is not warm."""
-    if not warm and x.shape[0] > 4 * SAMPLE:
-        first = climb(survey(*thinned(x, weights, SAMPLE)), move, start)
+    if not warm and x.shape[0] > 4 * SORTED:
+        rows = SAMPLE if x.shape[0] > 4 * SAMPLE else SORTED
+        first = climb(survey(*thinned(x, weights, rows)), move, start)
         start = jax.tree.map(lambda a, b: jnp.where(first.settled, a, b), first.place, start)
     return climb(survey(x, weights), move, start, limit)
 
@@ -175,10 +152,10 @@ def weighted_range(x: Array, weights: Array | None) -> tuple[Array, Array]:
     return jnp.min(jnp.where(weights > 0, x, jnp.inf)), jnp.max(jnp.where(weights > 0, x, -jnp.inf))
 
 
-def quartiles(x: Array, weights: Array | None) -> tuple[Array, Array, Array]:
-    """Lower quartile, median and upper quartile of a thinned sample: a robust first look."""
-    x, weights = thinned(x, weights, SORTED)
-    return tuple(_sorted_quantile(*_in_order(x, weights), share) for share in (0.25, 0.5, 0.75))
+def sample_quantiles(x: Array, weights: Array | None, shares: tuple[float, ...]) -> tuple[Array, ...]:
+    """Quantiles of a thinned sample: a robust first look."""
+    ordered = _in_order(*thinned(x, weights, SORTED))
+    return tuple(_sorted_quantile(*ordered, share) for share in shares)
 
 
 def share_at_median(x: Array, weights: Array | None) -> Array:
@@ -265,7 +242,8 @@ def fit_smallest_extreme(y: Array, weights: Array | None, rate: Array | None) ->
             tilt = first / total
             slope = k * (centre - tilt)
             spread = second / total - tilt * tilt
-            return jnp.log(k) + k * centre - jnp.log(total), (1.0 + slope,), ((slope - k * k * spread,),)
+            height = jnp.log(k) + k * centre - jnp.log(total)
+            return height, (1.0 + slope)[None], (slope - k * k * spread)[None, None]
 
         return at
 

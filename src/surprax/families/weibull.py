@@ -87,9 +87,16 @@ class Weibull(ExponentialFamily):
         return self.scale * jnp.exp(log_gamma(1.0 + 1.0 / self.concentration))
 
     def _variance(self) -> Any:
-        # mean² (Γ(1 + 2r)/Γ(1 + r)² − 1) with r = 1/k; the logarithm of that ratio without lnΓ near its zero.
+        # mean² (Γ(1 + 2r)/Γ(1 + r)² − 1) with r = 1/k; for small r the logarithm of that ratio without lnΓ near its zero.
         r = 1.0 / self.concentration
-        log_excess = jnp.log1p(r / (1.0 + 2.0 * r) * r) + (log_gamma_at_two(2.0 * r) - 2.0 * log_gamma_at_two(r))
+        near = r < 0.5
+        small, large = jnp.where(near, r, 0.0), jnp.where(near, 1.0, r)
+        beyond = log_gamma_at_two(2.0 * small) - 2.0 * log_gamma_at_two(small)
+        log_excess = jnp.where(
+            near,
+            jnp.log1p(small / (1.0 + 2.0 * small) * small) + beyond,
+            log_gamma(1.0 + 2.0 * large) - 2.0 * log_gamma(1.0 + large),
+        )
         return jnp.expm1(log_excess) * self._mean() ** 2
 
     def _mode(self) -> Any:

@@ -1,9 +1,9 @@
 """Small solvers for batches of scalar equations, with a bounded number of steps and an outcome.
 
 Each works elementwise: the function takes an array of points, one for each equation of the batch, and the loop ends
-when all have converged. They return (root, converged). None has a derivative in reverse mode: a caller
-differentiates the equation that the root solves, f(x, θ) = 0, by the implicit function theorem, dx/dθ =
-−(∂f/∂θ)/(∂f/∂x), in a rule of its own (`with_derivatives`).
+when all have converged. They return (root, converged) and are not meant to be differentiated: a caller differentiates
+the equation that the root solves, f(x, θ) = 0, by the implicit function theorem, dx/dθ = −(∂f/∂θ)/(∂f/∂x), in a rule
+of its own (`with_derivatives`).
 
 Every decision rests on a value that the loop carries. Were it computed in the body that uses it, XLA could compute it
 twice, rounded differently, and an equation could seem to lie on both sides of 0.
@@ -26,17 +26,23 @@ __all__ = ["bracketed", "newton", "smallest_integer"]
 type _State = tuple[Array, ...]
 
 
+def _gap(x: Array) -> int:
+    """How many places the subnormal numbers take, which XLA flushes to 0."""
+    return (1 << jnp.finfo(x.dtype).nmant) - 1
+
+
 def _rank(x: Array) -> Array:
-    """The place of x among the floating-point numbers: an integer that grows with x, and 0 at 0."""
-    bits = jax.lax.bitcast_convert_type(x, by_dtype(x, jnp.int32, jnp.int64))
-    return jnp.where(bits >= 0, bits, jnp.iinfo(bits.dtype).min - bits)
+    """The place of x among the normal floating-point numbers: an integer that grows with x, and 0 at 0."""
+    bits = jax.lax.bitcast_convert_type(jnp.abs(x), by_dtype(x, jnp.int32, jnp.int64))
+    size = jnp.maximum(bits - _gap(x), 0)
+    return jnp.where(x < 0, -size, size)
 
 
 def _middle(lower: Array, upper: Array) -> Array:
     """The number half-way between two others by rank."""
-    middle = _integer_middle(_rank(lower), _rank(upper))
-    bits = jnp.where(middle >= 0, middle, jnp.iinfo(middle.dtype).min - middle)
-    return jax.lax.bitcast_convert_type(bits, lower.dtype)
+    rank = _integer_middle(_rank(lower), _rank(upper))
+    bits = jnp.where(rank == 0, 0, jnp.abs(rank) + _gap(lower))
+    return jnp.sign(rank).astype(lower.dtype) * jax.lax.bitcast_convert_type(bits, lower.dtype)
 
 
 def _integer_middle(lower: Array, upper: Array) -> Array:
@@ -44,10 +50,10 @@ def _integer_middle(lower: Array, upper: Array) -> Array:
     return (lower & upper) + ((lower ^ upper) >> 1)
 
 
-def _adjacent(x: Array, y: Array) -> Array:
-    """Whether no number lies between x and y."""
+def _close(x: Array, y: Array) -> Array:
+    """Whether x and y are at most four numbers apart, as is 2 ε |x|. Their difference may not say so: it may underflow."""
     x, y = _rank(x), _rank(y)
-    return jnp.maximum(x, y) <= jnp.minimum(x, y) + 1
+    return jnp.maximum(x, y) <= jnp.minimum(x, y) + 4
 
 
 def _spread(*values: ArrayLike) -> tuple[Array, ...]:
@@ -57,11 +63,6 @@ def _spread(*values: ArrayLike) -> tuple[Array, ...]:
 def _in_batch(shape: tuple[int, ...], *values: Array) -> tuple[Array, ...]:
     """The values in the shape of the batch, which the function may know better than its bounds."""
     return tuple(jnp.broadcast_to(value, jnp.broadcast_shapes(shape, value.shape)) for value in values)
-
-
-def _resolution(x: Array) -> Array:
-    limits = jnp.finfo(x.dtype)
-    return 2 * float(limits.eps) * jnp.abs(x) + float(limits.tiny)
 
 
 def newton(
@@ -74,12 +75,12 @@ def newton(
     """The root of an increasing function by Newton's method, kept in a bracket by bisection.
 
     `function(x)` gives (value, slope) elementwise; negate both for a decreasing one. Bisection replaces a step that
-    would leave what is left of the bracket or that is not half as long as the last; by default there are at most 96
-    steps in float32 and 192 in float64, which always suffice; five are usual.
+    would leave what is left of the bracket or that is more than half as long as the last; by default there are at most
+    96 steps in float32 and 192 in float64; five are usual from a good start.
 
     Shapes: start, lower and upper broadcast to the batch. Domain: lower ≤ root ≤ upper, also infinite; not
-    converged where a value is NaN. Converged means that the last step, or what is left of the bracket, is within
-    two units of rounding. Reverse-mode derivatives: see the module.
+    converged where a value is NaN. Converged means that the last step, or what is left of the bracket, spans four
+    floating-point numbers or less. Derivatives: see the module.
 
     >>> root, converged = newton(lambda x: (x * x - 2.0, 2.0 * x), start=1.0, lower=0.0, upper=2.0)
     >>> print(f"{root:.4f} {converged}")
@@ -97,12 +98,12 @@ def newton(
         step, x, value, slope, lower, upper, last, done = state
         lower, upper = jnp.where(value < 0, x, lower), jnp.where(value > 0, x, upper)
         target = jnp.where(value == 0, x, x - value / slope)
-        close = jnp.abs(target - x) <= _resolution(x)
+        close = _close(target, x)
         useful = (target > lower) & (target < upper) & (jnp.abs(target - x) <= 0.5 * last)
         target = jnp.where(close, jnp.clip(target, lower, upper), jnp.where(useful, target, _middle(lower, upper)))
         target = jnp.where(done, x, target)
         # The bracket may close before the steps get small, where the function jumps over 0.
-        done = done | close | (_adjacent(lower, upper) & (value == value))
+        done = done | close | (_close(lower, upper) & (value == value))
         return step + 1, target, *function(target), lower, upper, jnp.abs(target - x), done
 
     x = jnp.clip(x, lower, upper)
@@ -132,8 +133,8 @@ def bracketed(
     function.
 
     Shapes: lower and upper broadcast to the batch. Domain: function(lower) ≤ 0 ≤ function(upper), values and ends
-    may be infinite; not converged where that is false or a value is NaN. Converged means that the bracket is within
-    two units of rounding, or the value is 0. Reverse-mode derivatives: see the module.
+    may be infinite; where that is false, NaN and not converged. Converged means that the bracket spans four
+    floating-point numbers or less, or that the value is 0. Derivatives: see the module.
 
     Source: Chandrupatla (1997), Advances in Engineering Software 28, 145–149, with bisection by rank.
 
@@ -157,13 +158,13 @@ def bracketed(
         c, fc = jnp.where(same, a, b), jnp.where(same, fa, fb)
         b, fb = jnp.where(same | done, b, a), jnp.where(same | done, fb, fa)
         a, fa = jnp.where(done, a, x), jnp.where(done, fa, fx)
-        done = done | (fa == 0) | (jnp.abs(b - a) <= _resolution(a)) | _adjacent(a, b)
+        done = done | (fa == 0) | _close(a, b)
 
         xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
         safe = (phi * phi < xi) & ((1 - phi) * (1 - phi) < 1 - xi)
         t = fa / (fb - fa) * (fc / (fb - fc)) + (c - a) / (b - a) * (fa / (fc - fa)) * (fb / (fc - fb))
         # A step of less than the resolution would not cross the root.
-        least = _resolution(a) / jnp.abs(b - a)
+        least = 2 * float(jnp.finfo(a.dtype).eps) * jnp.abs(a / (b - a))
         x = a + jnp.clip(t, least, 1 - least) * (b - a)
         # Interpolation converges in a dozen steps or not soon: after that, every other step is a bisection.
         bisect = ~(safe & jnp.isfinite(x)) | ((step > 12) & (step % 2 == 0))
