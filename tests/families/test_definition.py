@@ -13,7 +13,9 @@ from surprax.families import FAMILIES, Distribution, ExponentialFamily
 
 def _grouped(items, first):
     """Parameters of a test, the cases of a family on one worker: they share what it has compiled."""
-    return [pytest.param(i, id=str(i), marks=pytest.mark.xdist_group(type(first(i).make()).__name__)) for i in items]
+    return [
+        pytest.param(i, id=str(first(i)), marks=pytest.mark.xdist_group(type(first(i).make()).__name__)) for i in items
+    ]
 
 
 EXPONENTIAL = [c for c in CASES if isinstance(c.make(), ExponentialFamily)]

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -106,20 +107,30 @@ class Layout:
         total: Callable[[Array], Array],
         spread: Callable[[Array], Array],
         known: Mapping[str, Any],
-    ):
-        """Count, mean and gaps of observations `x`.
+        dtype: Any,
+    ) -> tuple[Array, Array, Array]:
+        """Count, mean and gaps of observations `x`, accumulated in `dtype`.
 
         `total` sums an array like `x` over the rows that belong together; `spread` hands a total back to its rows. Sums are kept
-        plain, one per statistic: XLA fuses those with what they sum, which it does not do for stacked ones.
+        plain, one per statistic, and each pass converts `x` anew behind a barrier: XLA fuses such sums with what they sum, and
+        would otherwise write the converted copy to memory.
         """
         weigh = (lambda v: v) if weights is None else (lambda v: weights * v)
-        count = total(jnp.ones_like(x) if weights is None else weights)
+
+        carrier = self.carrier.given(known)
+
+        def carried(after: Array) -> Array:
+            return carrier.of(jax.lax.optimization_barrier((x, after))[0].astype(dtype))
+
+        count = total(jnp.ones(x.shape, dtype) if weights is None else weights)
         share = jnp.where(count > 0, 1.0 / jnp.where(count > 0, count, 1.0), 0.0)
-        y = self.carrier.given(known).of(x)
-        rough = share * total(weigh(y))
-        mean = rough + share * total(weigh(y - spread(rough)))
+        rough = share * total(weigh(carried(count)))
+        mean = rough + share * total(weigh(carried(rough) - spread(rough)))
         mean = jnp.where(count > 0, mean, NEUTRAL)
-        gaps = [share * total(weigh(d)) for d in self.divergences(y, spread(mean))]
+        gaps: list[Array] = []
+        for gap in self.gaps:
+            after = gaps[-1] if gaps else mean
+            gaps.append(share * total(weigh(gap.divergence(carried(after), spread(mean)))))
         return count, mean, jnp.stack(gaps, axis=-1) if gaps else jnp.zeros((*mean.shape, 0), mean.dtype)
 
 

@@ -88,7 +88,7 @@ class Distribution(abc.ABC):
             value = as_parameter(getattr(self, name))
             check_parameter(type(self).__name__, name, value, metadata["constraint"])
             object.__setattr__(self, name, value)
-        if not any(is_traced(leaf) for leaf in self._leaves()):
+        if any(np.ndim(leaf) for leaf in self._leaves()) and not is_traced(self._leaves()):
             try:
                 _ = self.batch_shape
             except ValueError:

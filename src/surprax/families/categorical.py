@@ -34,12 +34,12 @@ def _log_probabilities(probs: Any, logits: Any) -> Any:
     if np.ndim(given) == 0 or np.shape(given)[-1] == 0:
         raise ValueError(f"Categorical needs one number per category on the last axis; got shape {np.shape(given)}.")
     if is_traced(given):
-        given = jnp.asarray(given, jnp.result_type(float, given))
+        p = jnp.asarray(given, jnp.result_type(float, given))
         if probs is None:
-            return _normalised(given)
-        some, total = given != 0, jnp.sum(given, axis=-1, keepdims=True)
-        log_p = jnp.where(some, jnp.log(jnp.where(some, given, 1.0)), -jnp.inf)
-        return jnp.where(_adds_up.holds(total), log_p - jnp.log(total), jnp.nan)
+            return _normalised(p)
+        some, sums = p != 0, jnp.sum(p, axis=-1, keepdims=True)
+        log_p = jnp.where(some, jnp.log(jnp.where(some, p, 1.0)), -jnp.inf)
+        return jnp.where(_adds_up.holds(sums), log_p - jnp.log(sums), jnp.nan)
     values = np.asarray(given, np.float64)
     if probs is None:
         check_parameter("Categorical", "logits", values, _log_weight)
@@ -83,7 +83,7 @@ class Categorical(ExponentialFamily):
 
     logits: Any = parameter(_log_weight, event_dim=1)
 
-    dimension = None
+    dimension = None  # type: ignore[assignment]
     layout = None
     discrete = True
     labelled = True

@@ -50,8 +50,8 @@ def choose_logits(owner: str, probs: Any, logits: Any, constraint: Constraint) -
     if probs is None:
         return logits
     if is_traced(probs):
-        p = jnp.asarray(probs, jnp.result_type(float, probs))
-        return log_ratio(p, 1.0 - p)
+        traced = jnp.asarray(probs, jnp.result_type(float, probs))
+        return log_ratio(traced, 1.0 - traced)
     p = np.asarray(probs, np.float64)
     check_parameter(owner, "probs", p, constraint)
     with np.errstate(divide="ignore"):
@@ -176,7 +176,8 @@ def lattice_entropy(log_mass: Callable[[Array], Array], mean: Array, variance: A
         mean, variance, jnp.asarray(scale, mean.dtype), jnp.asarray(upper, mean.dtype)
     )
     sharp = variance < (by_dtype(mean, 1e-5, 1e-7) * mean) ** 2
-    x, w = lattice(*(jnp.where(sharp, 1.0, v) for v in (mean, variance, scale)), upper)
+    tame = [jnp.where(sharp, 1.0, v) for v in (mean, variance, scale)]
+    x, w = lattice(tame[0], tame[1], tame[2], upper)
     log_p = jax.vmap(log_mass)(x)
     some = log_p > -jnp.inf
     log_p = jnp.where(some, log_p, jnp.where(jnp.isnan(log_p), jnp.nan, 0.0))

@@ -105,7 +105,7 @@ def make_evidence(family: Any, data: Any, weights: Any, by: Any, known: dict[str
             )
         x = jnp.asarray(data)
         x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
-        return _moments(family, x, weights, None, known, groups=0)
+        return _moments(family, x, weights, None, known, groups=0, dtype=x.dtype)
     x, weights = observe(family, data, weights, known)
     labels, codes = (None, None) if by is None else group_codes(by, len(x))
     if family.discrete and np.ndim(x) == 1:
@@ -142,11 +142,11 @@ def check_known(family: Any, known: dict[str, Any]) -> dict[str, Any]:
 
 @functools.partial(jax.jit, static_argnames=("family", "groups"))
 def _reduce(family: Any, x: Any, weights: Any, codes: Any, known: Any, groups: int) -> Moments:
-    return _moments(family, x.astype(jnp.float64), weights, codes, known, groups)
+    return _moments(family, x, weights, codes, known, groups, jnp.float64)
 
 
-def _moments(family: Any, x: Any, weights: Any, codes: Any, known: Any, groups: int) -> Moments:
-    weights = None if weights is None else jnp.asarray(weights).astype(x.dtype)
+def _moments(family: Any, x: Any, weights: Any, codes: Any, known: Any, groups: int, dtype: Any) -> Moments:
+    weights = None if weights is None else jnp.asarray(weights).astype(dtype)
     if codes is None:
         total, spread = functools.partial(jnp.sum, axis=0), lambda c: c[None] if c.ndim else c
     else:
@@ -154,26 +154,26 @@ def _moments(family: Any, x: Any, weights: Any, codes: Any, known: Any, groups: 
             functools.partial(jax.ops.segment_sum, segment_ids=codes, num_segments=groups),
             lambda c: c[codes],
         )
-    return _assemble(family, x, weights, known, total, spread)
+    return _assemble(family, x, weights, known, total, spread, dtype)
 
 
 @functools.partial(jax.jit, static_argnames=("family",))
 def _reduce_counts(family: Any, values: Any, counts: Any, known: Any) -> Moments:
     values = values.astype(jnp.float64).reshape((1,) * (counts.ndim - 1) + values.shape)
-    return _assemble(family, values, counts, known, functools.partial(jnp.sum, axis=-1), lambda c: c[..., None])
+    total = functools.partial(jnp.sum, axis=-1)
+    return _assemble(family, values, counts, known, total, lambda c: c[..., None], jnp.float64)
 
 
 @functools.partial(jax.jit, static_argnames=("family",))
 def reduce_rows(family: Any, x: Any, weights: Any, known: Any) -> Moments:
     """Moments of each row of a matrix (folds × observations), where `weights` is 0 or 1."""
-    return _assemble(
-        family, x.astype(jnp.float64), weights, known, functools.partial(jnp.sum, axis=-1), lambda c: c[..., None]
-    )
+    total = functools.partial(jnp.sum, axis=-1)
+    return _assemble(family, x, weights, known, total, lambda c: c[..., None], jnp.float64)
 
 
-def _assemble(family: Any, x: Any, weights: Any, known: Any, total: Any, spread: Any) -> Moments:
-    count, mean, gaps = family.layout.reduce(x, weights, total, spread, known)
-    base = family._log_base(x, known)
+def _assemble(family: Any, x: Any, weights: Any, known: Any, total: Any, spread: Any, dtype: Any) -> Moments:
+    count, mean, gaps = family.layout.reduce(x, weights, total, spread, known, dtype)
+    base = family._log_base(jax.lax.optimization_barrier((x, mean))[0].astype(dtype), known)
     log_base = jnp.zeros_like(mean) if base is None else total(base if weights is None else weights * base)
     return Moments(count, mean, gaps, log_base, known, family)
 

@@ -11,7 +11,7 @@ from jax import Array
 from surprax.families.base import Distribution, family
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
-from surprax.families.passes import Survey, climb_in_stages, mean_of, no_data, sample_quantiles, weighted_range
+from surprax.families.passes import Survey, averages, climb_in_stages, no_data, sample_quantiles, weighted_range
 from surprax.families.supports import REAL, Support
 from surprax.numerics.elementary import log_ratio, logaddexp, with_derivatives
 from surprax.numerics.quadrature import divergence_on_nodes, lift
@@ -133,17 +133,20 @@ def _log_two_cosh(h: Array) -> Array:
 
 def _survey(x: Array, weights: Array | None) -> Callable[[tuple[Array, Array]], Survey]:
     """Mean log-likelihood, gradient and Hessian in (loc/scale, log scale), from sums of t = tanh(z/2) and its slope."""
-    mean = mean_of(weights)
+    total = jnp.asarray(x.shape[0], x.dtype) if weights is None else jnp.sum(weights)
 
     def at(place: tuple[Array, Array]) -> Survey:
         loc, scale = place
-        z = (x - loc) / scale
-        t = jnp.tanh(0.5 * z)
-        slope = 0.5 * (1.0 - t * t)
-        half = jnp.abs(x - loc) * (1.0 / scale)
-        height = -mean(half + 2.0 * jnp.log1p(jnp.exp(-half))) - jnp.log(scale)
-        push, torque = mean(t), mean(z * t)
-        h0, h1, h2 = mean(slope), mean(z * slope), mean(z * z * slope)
+
+        def terms(x: Array) -> tuple[Array, ...]:
+            z = (x - loc) / scale
+            t = jnp.tanh(0.5 * z)
+            slope = 0.5 * (1.0 - t * t)
+            half = jnp.abs(x - loc) * (1.0 / scale)
+            return half + 2.0 * jnp.log1p(jnp.exp(-half)), t, z * t, slope, z * slope, z * z * slope
+
+        surprise, push, torque, h0, h1, h2 = averages(terms, x, weights, total)
+        height = -surprise - jnp.log(scale)
         cross = push + h1
         return height, jnp.stack([push, torque - 1.0]), -jnp.array([[h0, cross], [cross, torque + h2]])
 

@@ -193,7 +193,8 @@ class NegativeBinomial(ExponentialFamily):
         some = log_p > -jnp.inf
         weight = w * jnp.exp(jnp.where(some, log_p, -jnp.inf))
         ratio = jnp.where(weight == 0, 0.0, ratio)
-        near = jnp.max(jnp.abs(ratio), axis=0) <= 1.0
+        bulk = log_p > jnp.max(log_p, axis=0, keepdims=True) - 20.0
+        near = jnp.max(jnp.where(bulk, jnp.abs(ratio), 0.0), axis=0) <= 1.0
         terms = jnp.where(near[None], expm1_minus(jnp.where(near[None], -ratio, 0.0)), ratio)
         return jnp.sum(jnp.where(weight == 0, 0.0, weight * terms), axis=0)
 

@@ -5,8 +5,8 @@ log-likelihood with gradient and Hessian: a few sums over the data, one pass) an
 much data are saved by climbing first on every k-th row: its summit is within a few standard errors of a small sample, from
 where two or three passes over everything reach the exact summit.
 
-XLA fuses a plain sum of elementwise terms with the terms, but writes to memory what several sums share; logarithms are slow
-when written, fast when summed. Surveys are arranged accordingly.
+XLA fuses a plain sum of elementwise terms with the terms, but writes to memory what several sums share: `averages` therefore
+goes by blocks that stay in the cache. Logarithms are slow when written, fast when summed; surveys are arranged accordingly.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from surprax.families.outcomes import Outcome, Reason
 
 __all__ = [
     "Climb",
+    "averages",
     "climb",
     "climb_in_stages",
     "fit_smallest_extreme",
@@ -38,6 +39,8 @@ SAMPLE = 1 << 16
 """Rows of the sample on which a climb over very many rows starts; over many, it is `SORTED`."""
 SORTED = 1 << 12
 """Rows that are sorted for a first look: XLA sorts slowly on CPUs."""
+BLOCK = 1 << 14
+"""Rows that are summed at a time on a CPU."""
 GAIN = 1e-13
 """A climb ends with the step that is predicted to gain less than this, in nats per observation. What is left after that step
 is of the order of its square."""
@@ -129,6 +132,33 @@ def no_data(family: Any, x: Array) -> tuple[Any, Outcome]:
     """What a fit returns where there are no rows at all."""
     nan = jnp.full((), jnp.nan, x.dtype)
     return family._of(**dict.fromkeys(family.parameters, nan)), Outcome(jnp.full((), Reason.NO_DATA.value, jnp.int32))
+
+
+def averages(
+    terms: Callable[[Array], tuple[Array, ...]], x: Array, weights: Array | None, total: Array | None = None
+) -> Array:
+    """Weighted means of several functions of an observation, in one pass: a vector, one entry per function.
+
+    `total` is the sum of the weights, if it is known.
+    """
+
+    def sums(x: Array, weights: Array | None) -> Array:
+        return jnp.stack([jnp.sum(term if weights is None else weights * term) for term in terms(x)])
+
+    rows = x.shape[0]
+    if total is None:
+        total = jnp.asarray(rows, x.dtype) if weights is None else jnp.sum(weights)
+    # Accelerators have no use for blocks, nor have few rows.
+    if rows < 4 * BLOCK or jax.default_backend() != "cpu":
+        return sums(x, weights) / total
+
+    def add(i: Array, so_far: Array) -> Array:
+        block = [None if v is None else jax.lax.dynamic_slice(v, (i * BLOCK,), (BLOCK,)) for v in (x, weights)]
+        return so_far + sums(*block)
+
+    whole = rows // BLOCK
+    rest = sums(x[whole * BLOCK :], None if weights is None else weights[whole * BLOCK :])
+    return jax.lax.fori_loop(0, whole, add, rest) / total
 
 
 def mean_of(weights: Array | None) -> Callable[[Array], Array]:
@@ -232,13 +262,16 @@ def fit_smallest_extreme(y: Array, weights: Array | None, rate: Array | None) ->
     same = low >= high
 
     def survey(y: Array, weights: Array | None) -> Callable[[Array], Survey]:
-        mean = mean_of(weights)
-        centre = mean(y) - high
+        weight = jnp.asarray(y.shape[0], y.dtype) if weights is None else jnp.sum(weights)
+        centre = mean_of(weights)(y) - high
 
         def at(k: Array) -> Survey:
-            d = jnp.minimum(y - high, 0.0)
-            e = jnp.exp(k * d)
-            total, first, second = mean(e), mean(d * e), mean(d * d * e)
+            def terms(y: Array) -> tuple[Array, ...]:
+                d = jnp.minimum(y - high, 0.0)
+                e = jnp.exp(k * d)
+                return e, d * e, d * d * e
+
+            total, first, second = averages(terms, y, weights, weight)
             tilt = first / total
             slope = k * (centre - tilt)
             spread = second / total - tilt * tilt

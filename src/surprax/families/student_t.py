@@ -11,7 +11,7 @@ from jax import Array
 from surprax.families.base import Distribution, family
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
-from surprax.families.passes import Survey, climb_in_stages, mean_of, no_data, sample_quantiles, weighted_range
+from surprax.families.passes import Survey, averages, climb_in_stages, mean_of, no_data, sample_quantiles, weighted_range
 from surprax.families.supports import REAL, Support
 from surprax.numerics.elementary import by_dtype, log1mexp, log1p_minus, log_ratio, with_derivatives
 from surprax.numerics.gamma import log_beta, log_gamma_difference, stirling_error
@@ -120,23 +120,23 @@ class StudentT(Distribution):
         """Newton's method in loc, log scale and log(1 + 1/df), from quantiles."""
         if x.shape[0] == 0:
             return no_data(cls, x)
-        mean = mean_of(weights)
         low, high = weighted_range(x, weights)
         same = low >= high
-        centre = mean(x)
-        variance = mean((x - centre) ** 2)
-        fourth = mean(((x - centre) * jnp.where(same, 0.0, 1.0 / jnp.sqrt(jnp.where(same, 1.0, variance)))) ** 4)
+        reach = jnp.where(same, 1.0, high - low)
+        centre = mean_of(weights)(x)
+        square, fourth = averages(lambda x: (((x - centre) / reach) ** 2, ((x - centre) / reach) ** 4), x, weights)
+        deviation = reach * jnp.sqrt(square)
         if start is None:
             place = _first_look(x, weights, 0.5 * (high - low))
         else:
             place = start.loc, start.scale, jnp.log1p(1.0 / start.df)
         # The slope of the profile likelihood in 1/df at 0 has the sign of the kurtosis less 3. Where it falls from there, a
         # maximum inside would be far away, and a climb that finds none is not pursued to the limit.
-        light = fourth <= 3.0
+        light = fourth <= 3.0 * square * square
         limit = jnp.where(same, 0, jnp.where(light, 12, 60))
         end = climb_in_stages(survey_student(3), move_student, place, x, weights, warm=start is not None, limit=limit)
         loc, scale, kappa = end.place
-        normal = -0.5 * jnp.log(jnp.where(same, 1.0, variance)) - (_HALF_LOG_2PI + 0.5)
+        normal = -jnp.log(deviation) - (_HALF_LOG_2PI + 0.5)
         light &= ~(end.settled & (end.height > normal))
         narrow = ~end.settled & (scale < 1e-6 * (high - low))
         outcome = Outcome.first(
@@ -148,7 +148,7 @@ class StudentT(Distribution):
         )
         df = jnp.where(same, jnp.nan, jnp.where(light, jnp.inf, 1.0 / jnp.expm1(kappa)))
         loc = jnp.where(same, low, jnp.where(light, centre, loc))
-        scale = jnp.where(same, 0.0, jnp.where(light, jnp.sqrt(variance), scale))
+        scale = jnp.where(same, 0.0, jnp.where(light, deviation, scale))
         return cls._of(df=df, loc=loc, scale=scale), outcome
 
     # Samples.
@@ -331,16 +331,19 @@ def survey_student(free: int) -> Callable[[Array, Array | None], Callable[[Any],
     """
 
     def of(x: Array, weights: Array | None) -> Callable[[Any], Survey]:
-        mean = mean_of(weights)
+        total = jnp.asarray(x.shape[0], x.dtype) if weights is None else jnp.sum(weights)
 
         def at(place: tuple[Array, Array, Array]) -> Survey:
             loc, scale, kappa = place
             nu = 1.0 / jnp.expm1(kappa)
-            z = (x - loc) / scale
-            u = z * z / nu
-            v = 1.0 / (1.0 + u)
-            logs, t1, t2 = mean(jnp.log1p(u)), mean(u * v), mean(u * v * (u * v))
-            z1, z2 = mean(z * v), mean(z * v * v)
+
+            def terms(x: Array) -> tuple[Array, ...]:
+                z = (x - loc) / scale
+                u = z * z / nu
+                v = 1.0 / (1.0 + u)
+                return jnp.log1p(u), u * v, u * v * (u * v), z * v, z * v * v
+
+            logs, t1, t2, z1, z2 = averages(terms, x, weights, total)
             more = nu + 1.0
             height = _half_step(nu) - _HALF_LOG_2PI - jnp.log(scale) - 0.5 * more * logs
             gradient = [more / nu * z1, more * t1 - 1.0]

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.lax import stop_gradient
 from jax.typing import ArrayLike
 
 from surprax.numerics.elementary import (
@@ -29,7 +30,7 @@ from surprax.numerics.elementary import (
     log_quotient,
 )
 from surprax.numerics.gamma import log_beta, log_factorial, log_gamma_difference, log_minus_digamma, stirling_error
-from surprax.numerics.incomplete_gamma import SHIFT, SHIFT_BELOW, depth, integrate_decay, move
+from surprax.numerics.incomplete_gamma import SHIFT, SHIFT_BELOW, complement_slope, depth, integrate_decay, move
 from surprax.numerics.normal import HALF_LOG_2PI, normal_quantile_from_log
 
 __all__ = ["beta_quantile_from_log", "log_betainc", "log_betaincc"]
@@ -115,7 +116,7 @@ def _ratio(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array]
         decay = jnp.exp(-(drift * u + n * kappa))
         return decay, -(y * u + kappa) * decay, (x * u - kappa) * decay
 
-    cut = _reach(depth(x), *(jax.lax.stop_gradient(value) for value in (drift, n, x, y)))
+    cut = _reach(depth(x), *(stop_gradient(value) for value in (drift, n, x, y)))
     ratio, in_a, in_b = r, r_in_a, r_in_b = integrate_decay(terms, cut)
     for k in reversed(range(SHIFT)):
         c = a + b + k
@@ -147,39 +148,45 @@ def _tail(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array, 
     )
 
 
+def _side(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
+    """log I_x, and its slopes in a, in b and in x."""
+    log_tail, *slopes = _tail(a, b, x, y)
+    lower = _is_lower(a, b, x, y)
+    in_a, in_b, in_x = (jnp.where(lower, slope, complement_slope(log_tail, slope)) for slope in slopes)
+    return jnp.where(lower, log_tail, log1mexp(-log_tail)), in_a, in_b, in_x
+
+
 @jax.custom_jvp
-def _log_tail(a: Array, b: Array, x: Array, y: Array) -> Array:
-    return _tail(a, b, x, y)[0]
+def _log_side(a: Array, b: Array, x: Array, y: Array) -> Array:
+    return _side(a, b, x, y)[0]
 
 
-def _log_tail_jvp(primals: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+def _log_side_jvp(primals: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     # y is 1 − x with more digits, not an argument of its own: the derivative is taken through x.
-    log_tail, *slopes = _tail(*primals)
-    return log_tail, move(log_tail, *zip(slopes, tangents[:3], strict=True))
+    value, *slopes = _side(*primals)
+    return value, move(value, *zip(slopes, tangents[:3], strict=True))
 
 
-_log_tail.defjvp(_log_tail_jvp, symbolic_zeros=True)
+_log_side.defjvp(_log_side_jvp, symbolic_zeros=True)
 
 
-def _log_tails(a: ArrayLike, b: ArrayLike, x: ArrayLike, y: ArrayLike | None) -> tuple[Array, Array]:
-    """(log I_x, log(1 − I_x))."""
+def _spread(a: ArrayLike, b: ArrayLike, x: ArrayLike, y: ArrayLike | None) -> list[Array]:
+    """The arguments in one dtype and shape, where y = 1 − x moves with x however it was given."""
     if y is None:
         a, b, x = as_floats(a, b, x)
-        y = 1 - x
-    a, b, x, y = jnp.broadcast_arrays(*as_floats(a, b, x, y))
+        return jnp.broadcast_arrays(a, b, x, 1 - x)
+    a, b, x, y = as_floats(a, b, x, y)
+    return jnp.broadcast_arrays(a, b, x, stop_gradient(y) + (stop_gradient(x) - x))
+
+
+def _log_probability(a: Array, b: Array, x: Array, y: Array) -> Array:
+    """log I_x(a, b), on all of its domain."""
     valid = (a > 0) & (a < jnp.inf) & (b > 0) & (b < jnp.inf) & (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
     inside = valid & (x > 0) & (y > 0)
-    point = tuple(jnp.where(inside, value, safe) for value, safe in ((a, 1), (b, 1), (x, 0.5), (y, 0.5)))
-    lower = _is_lower(*point)
-    log_tail = _log_tail(*point)
-    log_other = log1mexp(-log_tail)
-    # At x = 0 the slope of log(1 − I) is −b if a = 1; at x = 1 that of log I is a if b = 1.
-    edge_p = jnp.where(x == 0, -jnp.inf, jnp.where(b == 1, a * (x - 1), 0))
-    edge_q = jnp.where(x == 0, jnp.where(a == 1, -b * x, 0), -jnp.inf)
-    return (
-        jnp.where(inside, jnp.where(lower, log_tail, log_other), jnp.where(valid, edge_p, jnp.nan)),
-        jnp.where(inside, jnp.where(lower, log_other, log_tail), jnp.where(valid, edge_q, jnp.nan)),
-    )
+    value = _log_side(*(jnp.where(inside, given, safe) for given, safe in ((a, 1), (b, 1), (x, 0.5), (y, 0.5))))
+    # At x = 1 its slope is a if b = 1.
+    edge = jnp.where(x == 0, -jnp.inf, jnp.where(b == 1, -a * y, 0))
+    return jnp.where(inside, value, jnp.where(valid, edge, jnp.nan))
 
 
 @jax.jit
@@ -195,7 +202,7 @@ def log_betainc(a: ArrayLike, b: ArrayLike, x: ArrayLike, y: ArrayLike | None = 
     >>> print(f"{log_betainc(2.0, 1.0, 0.3):.4f}, {2 * jnp.log(0.3):.4f}, {log_betainc(200.0, 3.0, 0.1):.3f}")
     -2.4079, -2.4079, -450.808
     """
-    return _log_tails(a, b, x, y)[0]
+    return _log_probability(*_spread(a, b, x, y))
 
 
 @jax.jit
@@ -207,19 +214,11 @@ def log_betaincc(a: ArrayLike, b: ArrayLike, x: ArrayLike, y: ArrayLike | None =
     >>> print(f"{log_betaincc(1.0, 40.0, 0.5):.3f}, {40 * jnp.log(0.5):.3f}")
     -27.726, -27.726
     """
-    return _log_tails(a, b, x, y)[1]
+    a, b, x, y = _spread(a, b, x, y)
+    return _log_probability(b, a, y, x)
 
 
 # The inverse ----------------------------------------------------------------------------------------------------------
-
-
-def _side(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
-    """log I_x, and its slopes in a, in b and in x."""
-    log_tail, *slopes = _tail(a, b, x, y)
-    lower = _is_lower(a, b, x, y)
-    factor = jnp.where(lower, 1, -jnp.exp(log_tail) / jnp.where(lower, 1, -jnp.expm1(log_tail)))
-    in_a, in_b, in_x = (factor * slope for slope in slopes)
-    return jnp.where(lower, log_tail, log1mexp(-log_tail)), in_a, in_b, in_x
 
 
 def _log_power(a: Array, b: Array, log_tail: Array) -> Array:
@@ -228,8 +227,8 @@ def _log_power(a: Array, b: Array, log_tail: Array) -> Array:
 
 
 def _log_odds(log_x: Array) -> Array:
-    """logit x, for x well below 1."""
-    return log_x - jnp.log1p(-jnp.exp(jnp.minimum(log_x, -0.1)))
+    """logit x."""
+    return log_x - log1mexp(-log_x)
 
 
 def _start(a: Array, b: Array, log_p: Array, log_q: Array, log_x: Array, log_y: Array) -> Array:
@@ -248,8 +247,8 @@ def _start(a: Array, b: Array, log_p: Array, log_q: Array, log_x: Array, log_y: 
     start = jnp.where(b < 0.5, jnp.where(a < 0.5, 0, _log_odds(-w / a)), saddle)
     # The powers, where they hold.
     near_0, near_1 = log_x + jnp.log1p(b) < -1.2, log_y + jnp.log1p(a) < -1.2
-    start = jnp.where((b < 0.5) & near_1, -_log_odds(log_y), start)
-    return jnp.where((a < 0.5) & ((b >= 0.5) | near_0), _log_odds(log_x), start)
+    start = jnp.where((b < 0.5) & near_1, -_log_odds(jnp.minimum(log_y, -0.1)), start)
+    return jnp.where((a < 0.5) & ((b >= 0.5) | near_0), _log_odds(jnp.minimum(log_x, -0.1)), start)
 
 
 @jax.custom_jvp

@@ -13,6 +13,7 @@ same integrand; the derivative in log x is the reciprocal of the integral.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -117,35 +118,41 @@ def _tail(a: Array, x: Array) -> tuple[Array, Array, Array]:
     )
 
 
-@jax.custom_jvp
-def _log_tail(a: Array, x: Array) -> Array:
-    return _tail(a, x)[0]
+def _side(a: Array, x: Array, lower: Array | bool) -> tuple[Array, Array, Array]:
+    """log P where `lower`, else log Q, and its slopes in a and in x."""
+    log_tail, *slopes = _tail(a, x)
+    same = lower == _is_lower(a, x)
+    in_a, in_x = (jnp.where(same, slope, complement_slope(log_tail, slope)) for slope in slopes)
+    return jnp.where(same, log_tail, log1mexp(-log_tail)), in_a, in_x
 
 
-def _log_tail_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
-    log_tail, *slopes = _tail(*primals)
-    return log_tail, move(log_tail, *zip(slopes, tangents, strict=True))
+def complement_slope(log_tail: Array, slope: Array) -> Array:
+    """The slope of log1mexp(−log_tail), which is 0 where the tail underflows, however steep it is."""
+    odds = -jnp.exp(log_tail) / jnp.expm1(log_tail)
+    return jnp.where(odds == 0, 0, -odds * slope)
 
 
-_log_tail.defjvp(_log_tail_jvp, symbolic_zeros=True)
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _log_side(a: Array, x: Array, lower: bool) -> Array:
+    return _side(a, x, lower)[0]
 
 
-def _log_tails(a: ArrayLike, x: ArrayLike) -> tuple[Array, Array]:
-    """(log P, log Q)."""
+def _log_side_jvp(lower: bool, primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
+    value, *slopes = _side(*primals, lower)
+    return value, move(value, *zip(slopes, tangents, strict=True))
+
+
+_log_side.defjvp(_log_side_jvp, symbolic_zeros=True)
+
+
+def _log_probability(a: ArrayLike, x: ArrayLike, lower: bool) -> Array:
     a, x = jnp.broadcast_arrays(*as_floats(a, x))
     valid = (a > 0) & (a < jnp.inf) & (x >= 0)
     inside = valid & (x > 0) & (x < jnp.inf)
-    a_inside, x_inside = jnp.where(inside, a, 1), jnp.where(inside, x, 1)
-    lower = _is_lower(a_inside, x_inside)
-    log_tail = _log_tail(a_inside, x_inside)
-    log_other = log1mexp(-log_tail)
+    value = _log_side(jnp.where(inside, a, 1), jnp.where(inside, x, 1), lower)
     # At x = 0 the slope of log Q is −1 if a = 1.
-    edge_p = jnp.where(x == 0, -jnp.inf, 0)
-    edge_q = jnp.where(x == 0, jnp.where(a == 1, -x, 0), -jnp.inf)
-    return (
-        jnp.where(inside, jnp.where(lower, log_tail, log_other), jnp.where(valid, edge_p, jnp.nan)),
-        jnp.where(inside, jnp.where(lower, log_other, log_tail), jnp.where(valid, edge_q, jnp.nan)),
-    )
+    edge = jnp.where((x == 0) == lower, -jnp.inf, jnp.where((x == 0) & (a == 1), -x, 0))
+    return jnp.where(inside, value, jnp.where(valid, edge, jnp.nan))
 
 
 @jax.jit
@@ -160,7 +167,7 @@ def log_gammainc(a: ArrayLike, x: ArrayLike) -> Array:
     >>> print(f"{log_gammainc(1.0, 0.3):.4f}, {jnp.log(1 - jnp.exp(-0.3)):.4f}, {log_gammainc(100.0, 1.0):.3f}")
     -1.3502, -1.3502, -364.729
     """
-    return _log_tails(a, x)[0]
+    return _log_probability(a, x, True)
 
 
 @jax.jit
@@ -173,18 +180,10 @@ def log_gammaincc(a: ArrayLike, x: ArrayLike) -> Array:
     >>> print(f"{log_gammaincc(1.0, 300.0):.3f}, {jnp.exp(log_gammaincc(2.0, 1.0)):.4f}, {2 * jnp.exp(-1.0):.4f}")
     -300.000, 0.7358, 0.7358
     """
-    return _log_tails(a, x)[1]
+    return _log_probability(a, x, False)
 
 
 # The inverse ----------------------------------------------------------------------------------------------------------
-
-
-def _side(a: Array, x: Array, lower: Array) -> tuple[Array, Array, Array]:
-    """log P where `lower`, else log Q, and its slopes in a and in x."""
-    log_tail, in_a, in_x = _tail(a, x)
-    same = lower == _is_lower(a, x)
-    factor = jnp.where(same, 1, -jnp.exp(log_tail) / jnp.where(same, 1, -jnp.expm1(log_tail)))
-    return jnp.where(same, log_tail, log1mexp(-log_tail)), factor * in_a, factor * in_x
 
 
 def _solve_deviance(w: Array, upper: Array) -> Array:
