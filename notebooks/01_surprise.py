@@ -66,7 +66,9 @@ player = sx.Categorical(probs=np.asarray(sx.probability(claimed, "bit")) / Z)
 
 noise, wrong, incoherent = truth.entropy("bit"), truth.kl(player, "bit"), sx.surprise(Z, "bit")
 print(f"Z = {Z:.3f}")
-print(f"noise {bits(noise)} + wrongness {bits(wrong)} + incoherence {bits(incoherent)} = {bits(noise + wrong + incoherent)} bit")
+print(
+    f"noise {bits(noise)} + wrongness {bits(wrong)} + incoherence {bits(incoherent)} = {bits(noise + wrong + incoherent)} bit"
+)
 assert np.isclose(noise + wrong + incoherent, p @ claimed)
 assert bits(p @ claimed) == 1.95
 
@@ -77,7 +79,13 @@ assert bits(p @ claimed) == 1.95
 # a person can feel. A 100 × 100 image of 8 bits is, under the uniform distribution, as surprising as its size says.
 
 # %%
-print("1 ban     =", round(float(sx.convert(1.0, "ban", "nat")), 6), "nat =", round(float(sx.convert(1.0, "ban", "bit")), 6), "bit")
+print(
+    "1 ban     =",
+    round(float(sx.convert(1.0, "ban", "nat")), 6),
+    "nat =",
+    round(float(sx.convert(1.0, "ban", "bit")), 6),
+    "bit",
+)
 print("1 deciban =", round(float(sx.convert(1.0, "deciban", "bit")), 6), "bit")
 image = 100 * 100 * sx.surprise(1 / 256, "bit")
 print("an image  =", round(float(image)), "bit = 10 to the minus", int(sx.convert(image, "bit", "ban")))
@@ -105,7 +113,9 @@ for dtype in (np.float32, np.float64):
     product, tosses = dtype(1), 0
     while product > 0:
         product, tosses = dtype(product * dtype(0.5)), tosses + 1
-    print(f"{dtype.__name__}: the product is 0 after {tosses} tosses; the surprise is {bits(tosses * sx.surprise(0.5, 'bit'))} bit")
+    print(
+        f"{dtype.__name__}: the product is 0 after {tosses} tosses; the surprise is {bits(tosses * sx.surprise(0.5, 'bit'))} bit"
+    )
 
 # %% [markdown]
 # ## Two things are called surprise
@@ -145,15 +155,22 @@ show(curves(x, {name: np.asarray(bell(x)) for name, bell in bells.items()}), "fo
 for name, bell in bells.items():
     gap = np.max(np.abs(np.exp(bell(x)) - np.exp(bells["normal"](x))))
     at_3, at_edge = (sx.surprise(log_prob=bell(v), unit="bit") for v in (3.0, 3.99))
-    print(f"{name:<9} differs from the normal density by at most {gap:.3f}; at 3: {at_3:5.2f} bit, at 3.99: {at_edge:5.1f} bit")
+    print(
+        f"{name:<9} differs from the normal density by at most {gap:.3f}; at 3: {at_3:5.2f} bit, at 3.99: {at_edge:5.1f} bit"
+    )
 
-assert [round(float(sx.surprise(log_prob=bell(3.0), unit="bit")), 2) for bell in bells.values()] == [7.82, 6.26, 5.25, 9.97]
+assert [round(float(sx.surprise(log_prob=bell(3.0), unit="bit")), 2) for bell in bells.values()] == [
+    7.82,
+    6.26,
+    5.25,
+    9.97,
+]
 
 # %% [markdown]
 # ## Impossible, and never settled
 #
-# Beyond ±4 the beta calls everything impossible: surprise +∞, and no amount of other evidence brings it back. The Cauchy errs on the
-# other side: it is surprised by nothing much, and its sample variance never settles.
+# Beyond ±4 the beta calls everything impossible: surprise +∞, and no amount of other evidence brings it back. The Cauchy errs on
+# the other side: it is surprised by nothing much, and its sample variance never settles.
 
 # %%
 print("the beta at 4.1:", sx.surprise(log_prob=bells["beta"](4.1)))
@@ -174,7 +191,11 @@ assert np.allclose(second, 1.0, atol=1e-6)
 
 squared = x**2 / 2 / np.log(2)
 absolute = np.abs(x) / np.log(2)
-print("Gaussian surprise − squared error  =", bits(sx.Normal(0.0, 1.0).surprise(0.7, "bit") - 0.7**2 / 2 / np.log(2)), "bit")
+print(
+    "Gaussian surprise − squared error  =",
+    bits(sx.Normal(0.0, 1.0).surprise(0.7, "bit") - 0.7**2 / 2 / np.log(2)),
+    "bit",
+)
 print("Laplace surprise − absolute error  =", bits(sx.Laplace(0.0, 1.0).surprise(0.7, "bit") - 0.7 / np.log(2)), "bit")
 assert np.allclose(sx.Normal(0.0, 1.0).surprise(x, "bit") - squared, np.log2(np.sqrt(2 * np.pi)))
 assert np.allclose(sx.Laplace(0.0, 1.0).surprise(x, "bit") - absolute, 1.0)
@@ -182,8 +203,8 @@ assert np.allclose(sx.Laplace(0.0, 1.0).surprise(x, "bit") - absolute, 1.0)
 # %% [markdown]
 # ## The game
 #
-# Total surprise settles a debate that proof cannot: everybody puts a probability on everything, and whoever was least surprised by what
-# happened wins. The players here are families of distributions; each is scored on rows that it has not seen.
+# Total surprise settles a debate that proof cannot: everybody puts a probability on everything, and whoever was least surprised by
+# what happened wins. The players here are families of distributions; each is scored on rows that it has not seen.
 
 # %%
 heights = 170 + 7 * np.asarray(sx.Normal(0.0, 1.0).sample(jax.random.key(1), (500,)))

@@ -27,8 +27,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Unit = StrEnum("Unit", {name: name for name in ("bit", "nat", "ban", "deciban")})
-Kind = StrEnum("Kind", {name: name for name in ("auto", "discrete", "continuous")})
+
+class Unit(StrEnum):
+    """Units by name, for the parser of options."""
+
+    bit = "bit"
+    nat = "nat"
+    ban = "ban"
+    deciban = "deciban"
+
+
+class Kind(StrEnum):
+    """Kinds of families by name, for the parser of options."""
+
+    auto = "auto"
+    discrete = "discrete"
+    continuous = "continuous"
+
 
 EXAMPLES: tuple[tuple[str, str, str | None], ...] = (
     ("doctor_visits", "visits", None),
@@ -174,10 +189,8 @@ def _pictures(boards: Sequence[Scoreboard], path: Path) -> list[Path]:
     singles = [
         (b.name, b) for board in boards for b in (board.groups.values() if board.groups else [board]) if b.entries
     ]
-    if len(singles) == 1:
-        targets = [path]
-    else:
-        targets = [path.with_name(f"{path.stem}-{_slug(name)}{path.suffix}") for name, _ in singles]
+    apart = [path.with_name(f"{path.stem}-{_slug(name)}{path.suffix}") for name, _ in singles]
+    targets = apart if len(singles) > 1 else [path]
     for target, (_, board) in zip(targets, singles):
         board.plot(path=target)
     return targets

@@ -37,12 +37,12 @@ def surprise(p: ArrayLike | None = None, unit: Unit = "nat", *, log_prob: ArrayL
     >>> surprise(log_prob=-1000 * jnp.log(2), unit="bit").round(1).item()  # a probability that underflows
     1000.0
     """
-    if (p is None) == (log_prob is None):
-        raise ValueError(
-            "Surprise needs either a probability `p` or a `log_prob`; got " + ("neither." if p is None else "both.")
-        )
+    if p is not None and log_prob is not None:
+        raise ValueError("Surprise needs either a probability `p` or a `log_prob`; got both.")
     if log_prob is not None:
         return from_nats(0.0 - _floating(log_prob), unit)
+    if p is None:
+        raise ValueError("Surprise needs either a probability `p` or a `log_prob`; got neither.")
     if not is_traced(p):
         _require(p, lambda v: (v >= 0) & (v <= 1), "A probability lies between 0 and 1")
     p = _floating(p)

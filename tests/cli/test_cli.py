@@ -29,7 +29,11 @@ def table(tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / "data.csv"
     pl.DataFrame(
-        {"wait": rng.gamma(2.0, 3.0, 200), "calls": rng.poisson(3, 200), "site": np.array(["n", "s"])[np.arange(200) % 2]}
+        {
+            "wait": rng.gamma(2.0, 3.0, 200),
+            "calls": rng.poisson(3, 200),
+            "site": np.array(["n", "s"])[np.arange(200) % 2],
+        }
     ).write_csv(path)
     return path
 
@@ -68,7 +72,9 @@ def test_play_by_group(run, table, tmp_path):
 @pytest.mark.parametrize("suffix", ["parquet", "arrow", "tsv"])
 def test_play_reads_other_formats(run, table, tmp_path, suffix):
     frame, path = pl.read_csv(table), tmp_path / f"data.{suffix}"
-    {"parquet": frame.write_parquet, "arrow": frame.write_ipc, "tsv": lambda p: frame.write_csv(p, separator="\t")}[suffix](path)
+    {"parquet": frame.write_parquet, "arrow": frame.write_ipc, "tsv": lambda p: frame.write_csv(p, separator="\t")}[
+        suffix
+    ](path)
     code, out, _ = run("play", path, "-c", "calls", "-f", "poisson,geometric")
     assert code == 0
     assert "1  Poisson" in out

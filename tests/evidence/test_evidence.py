@@ -261,11 +261,11 @@ def test_float32_likelihood_of_a_billion_rows_has_the_right_curvature(truth):
     fit = big.fit()
     leaves, structure = jax.tree.flatten(fit)
     centre = jnp.log(jnp.asarray([float(v) for v in leaves], jnp.float32))
-    move = lambda t: big.log_likelihood(jax.tree.unflatten(structure, list(jnp.exp(centre + t))))  # noqa: E731
+    move = lambda t: big.log_likelihood(jax.tree.unflatten(structure, list(jnp.exp(centre + t))))
     got = np.asarray(jax.hessian(move)(jnp.zeros(len(leaves), jnp.float32)))
     with jax.enable_x64(True):
         exact_centre = jnp.log(jnp.asarray([float(v) for v in leaves]))
-        total = lambda t: big.log_likelihood(jax.tree.unflatten(structure, list(jnp.exp(exact_centre + t))))  # noqa: E731
+        total = lambda t: big.log_likelihood(jax.tree.unflatten(structure, list(jnp.exp(exact_centre + t))))
         want = np.asarray(jax.hessian(total)(jnp.zeros(len(leaves))))
     np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
     # One posterior standard deviation away the energy has fallen by about one half, in float32 too.

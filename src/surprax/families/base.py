@@ -9,6 +9,7 @@ Public methods are compiled once per class and shape, so that an eager call cost
 import abc
 import dataclasses
 import functools
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import jax
@@ -45,10 +46,9 @@ def compiled_property(method: Any) -> property:
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(parameter,))
 def family[T: type](cls: T) -> T:
     """Class decorator for a distribution: frozen dataclass, pytree of its parameters, known by name to `Evidence.load`."""
-    cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
-    fields = dataclasses.fields(cls)
-    cls.parameters = {f.name: f.metadata for f in fields}
-    names = tuple(cls.parameters)
+    made: Any = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+    made.parameters = {f.name: f.metadata for f in dataclasses.fields(made)}
+    names = tuple(made.parameters)
 
     def flatten(d: Any) -> tuple[tuple[Any, ...], None]:
         return tuple(getattr(d, name) for name in names), None
@@ -56,12 +56,12 @@ def family[T: type](cls: T) -> T:
     def flatten_with_keys(d: Any) -> tuple[tuple[Any, ...], None]:
         return tuple((jax.tree_util.GetAttrKey(name), getattr(d, name)) for name in names), None
 
-    def unflatten(_: None, leaves: tuple[Any, ...]) -> Any:
-        return cls._of(**dict(zip(names, leaves)))
+    def unflatten(_: None, leaves: Iterable[Any]) -> Any:
+        return made._of(**dict(zip(names, leaves)))
 
-    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-    register_family(cls)
-    return cls
+    jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
+    register_family(made)
+    return made
 
 
 class Distribution(abc.ABC):
@@ -258,14 +258,14 @@ class Distribution(abc.ABC):
 
         Probabilities near 1 lose digits before they get here: for those, `isf` takes the other tail.
         """
-        d, p = align(self, floating(p))
-        return d._quantile_guarded(jnp.log(p), jnp.log1p(-p), p)
+        d, u = align(self, floating(p))
+        return d._quantile_guarded(jnp.log(u), jnp.log1p(-u), u)
 
     @compiled
     def isf(self, p: ArrayLike) -> Array:
         """Quantile from the upper tail: the least x with P(X > x) ≤ p; NaN for p outside [0, 1]."""
-        d, p = align(self, floating(p))
-        return d._quantile_guarded(jnp.log1p(-p), jnp.log(p), p)
+        d, u = align(self, floating(p))
+        return d._quantile_guarded(jnp.log1p(-u), jnp.log(u), u)
 
     def _quantile_guarded(self, log_p: Array, log_q: Array, p: Array) -> Array:
         proper = (log_p > -jnp.inf) & (log_q > -jnp.inf)

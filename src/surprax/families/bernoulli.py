@@ -42,8 +42,8 @@ class Bernoulli(ExponentialFamily):
         probs: probability of success, in [0, 1]; or else
         logits: log-odds log(probs/(1 − probs)), any number or ±∞. These are what is stored.
 
-    Natural parameter logits of T(x) = x; log-normaliser log(1 + e^logits). `fit` gives the share of successes; it refuses
-    data that are all 0 or all 1, where the log-odds are infinite.
+    Natural parameter logits of T(x) = x; log-normaliser log(1 + e^logits). `fit` gives the share of successes; it
+    refuses data that are all 0 or all 1, where the log-odds are infinite.
 
     >>> coin = Bernoulli(0.25)
     >>> print(f"{coin.surprise(1, 'bit'):.3f}, {coin.entropy('bit'):.3f}")

@@ -346,19 +346,19 @@ def _solve(mean: Array, complement: Array, g: Array, h: Array, start: Array) -> 
     fixed = lax.stop_gradient((mean, complement, g, h))
     tolerance = np.sqrt(jnp.finfo(mean.dtype).eps)
 
-    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(state: Any) -> Any:
         i, d, v, _ = state
         *_, in_d, in_v = _newton(d, v, *fixed)
         size = jnp.maximum(jnp.abs(in_d), jnp.abs(in_v))
         return i + 1, d - jnp.clip(in_d, -3.0, 3.0), v - jnp.clip(in_v, -2.0, 2.0), size
 
-    def unsettled(state: tuple[Array, ...]) -> Array:
+    def unsettled(state: Any) -> Array:
         i, _, _, size = state
         return (i < 25) & ~jnp.all(size <= tolerance)  # quadratic convergence: the next step is exact
 
     v = jnp.log(lax.stop_gradient(start))
     state = jnp.zeros((), jnp.int32), jnp.zeros_like(v), v, jnp.full_like(v, jnp.inf)
-    _, d, v, size = lax.while_loop(unsettled, step, state)
+    _, d, v, size = lax.while_loop(unsettled, step, state)  # type: ignore[arg-type]
     # One more step, whose derivative in the statistics is that of the implicit function.
     *_, in_d, in_v = _newton(d, v, mean, complement, g, h)
     a, b, *_ = _newton(d - in_d, v - in_v, mean, complement, g, h)

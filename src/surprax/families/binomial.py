@@ -38,9 +38,7 @@ __all__ = ["Binomial"]
 
 def _score(x: Array, n: Array, logits: Array) -> Array:
     """x − n·probs, from the rarer outcome."""
-    return jnp.where(
-        logits > 0, n * jax.nn.sigmoid(-logits) - (n - x), x - n * jax.nn.sigmoid(jnp.where(logits > 0, 0.0, logits))
-    )
+    return jnp.where(logits > 0, n * jax.nn.sigmoid(-logits) - (n - x), x - n * jax.nn.sigmoid(logits))
 
 
 @with_derivatives(
@@ -57,7 +55,9 @@ def _log_mass(x: Array, n: Array, logits: Array) -> Array:
 
 @family
 class Binomial(ExponentialFamily):
-    """Binomial distribution of the successes in `total_count` trials: s(x) = −log C(n, x) − x log probs − (n − x) log(1 − probs).
+    """Binomial distribution of the successes in n = `total_count` trials.
+
+    s(x) = −log C(n, x) − x log probs − (n − x) log(1 − probs) for x = 0, …, n.
 
     Args:
         total_count: number of trials n, a whole number from 0.
@@ -110,7 +110,7 @@ class Binomial(ExponentialFamily):
         return _log_mass(x, self.total_count, self.logits)
 
     def _log_likelihood(self, x: Array) -> Array:
-        # Σ log C(n, x) dwarfs the rest at large counts: in float32 the masses themselves keep what evidence would cancel.
+        # Σ log C(n, x) dwarfs the rest at large counts: in float32 the masses keep what evidence would cancel.
         return jnp.sum(self.log_prob(x), axis=0)
 
     # Moments.
@@ -232,7 +232,7 @@ class Binomial(ExponentialFamily):
             return -1.0 / z - (z - 1.0) * log1p_minus(-1.0 / z)
 
         def falls(n: Array) -> Array:
-            """Whether the mean log-likelihood of n + 1 trials is no greater than that of n; what cancels is left out."""
+            """Whether n + 1 trials have no greater log-likelihood than n; what cancels is left out."""
             z = n + 1.0
             ratio = log1p_minus(-mean_or / z) - jnp.sum(share * log1p_minus(-jnp.where(c > 0, x, 0.0) / z))
             return ratio + rest(z - mean_or) - rest(z) <= 0

@@ -66,13 +66,13 @@ class Categorical(ExponentialFamily):
 
     Args:
         probs: probabilities of the K categories on the last axis, at least 0, that sum to 1; or else
-        logits: logarithms of such probabilities up to a constant, on the last axis; −∞ for impossible ones. What is stored is
-            normalised.
+        logits: logarithms of such probabilities up to a constant, on the last axis; −∞ for impossible ones. What is
+            stored is normalised.
 
-    Natural parameters logits[k] − logits[K−1] of T(x) = ([x = 0], …, [x = K−2]); log-normaliser −log probs[K−1]. Expectation
-    parameters are the first K − 1 probabilities. `fit` gives the shares of the categories, of which there are
-    `num_categories`, or else the largest number seen plus 1; it refuses data in which a category is missing. Mean, variance
-    and the distribution function take the categories as numbers.
+    Natural parameters logits[k] − logits[K−1] of T(x) = ([x = 0], …, [x = K−2]); log-normaliser −log probs[K−1].
+    Expectation parameters are the first K − 1 probabilities. `fit` gives the shares of the categories, of which there
+    are `num_categories`, or else the largest number seen plus 1; it refuses data in which a category is missing. Mean,
+    variance and the distribution function take the categories as numbers.
 
     >>> die = Categorical(probs=[0.5, 0.25, 0.25])
     >>> print(f"{die.entropy('bit'):.3f}, {die.surprise(2, 'bit'):.3f}")

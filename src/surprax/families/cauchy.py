@@ -106,7 +106,7 @@ class Cauchy(Distribution):
         mass = share_at_median(x, weights) >= 0.5
         bad = same | mass
         place = (median, 0.5 * (upper - lower)) if start is None else (start.loc, start.scale)
-        place = (place[0], jnp.where(place[1] > 0, place[1], 0.5 * (high - low)), jnp.full_like(low, np.log(2.0)))
+        place = (place[0], jnp.where(place[1] > 0, place[1], 0.5 * (high - low)), jnp.full_like(low, np.log(2.0)))  # type: ignore[assignment]
         limit = jnp.where(bad, 0, 200)
         end = climb_in_stages(survey_student(2), move_student, place, x, weights, warm=start is not None, limit=limit)
         outcome = Outcome.first(

@@ -96,9 +96,9 @@ def trials_deviance(x: Array, y: Array, gap: Array, surprise0: Array, surprise1:
     """(x + y)·KL(Bernoulli(x/(x + y)) ‖ Bernoulli(p)) ≥ 0: x successes and y failures from their probability p.
 
     surprise0 = −log(1 − p) and surprise1 = −log p are the surprises of a failure and of a success, and
-    gap = log p/(1 − p) − log x/y; these are given apart, as they may hold digits that p has lost. Full relative accuracy as
-    gap → 0: with the share r ≤ ½ of the rarer outcome it is (x + y)·[log1p_minus(r·expm1(gap)) + r·expm1_minus(gap)], two
-    terms of opposite signs of which the second is at least twice the first. Elementwise, not to be differentiated.
+    gap = log p/(1 − p) − log x/y; these are given apart, as they may hold digits that p has lost. Full relative accuracy
+    as gap → 0: with the share r ≤ ½ of the rarer outcome it is (x + y)·[log1p_minus(r·expm1(gap)) + r·expm1_minus(gap)],
+    two terms of opposite signs, near 0 in the ratio −r : 1. Elementwise, not to be differentiated.
     """
     flip = x > y
     x, y = jnp.where(flip, y, x), jnp.where(flip, x, y)
@@ -120,7 +120,7 @@ def _divergence_slope(own: Array, other: Array) -> Array:
 
 @with_derivatives(_divergence_slope, lambda own, other: _probability_gap(other, own))
 def bernoulli_divergence(own: Array, other: Array) -> Array:
-    """KL between single trials with log-odds `own` and `other`, in nats; relative accuracy as they approach each other."""
+    """KL between single trials with log-odds `own` and `other`, in nats; relative accuracy as they meet."""
     return trials_deviance(jax.nn.sigmoid(own), jax.nn.sigmoid(-own), other - own, softplus(other), softplus(-other))
 
 
@@ -134,10 +134,10 @@ def factorial_remainder(k: Array) -> Array:
 
 
 def lattice(mean: Array, variance: Array, scale: Array, upper: Array) -> tuple[Array, Array]:
-    """Points x and weights w on a new first axis with Σ w·f(x) = Σ_k f(k) over k = 0, 1, …, `upper`, for f like the mass.
+    """Points x and weights w on a new first axis: Σ w·f(x) = Σ_k f(k) over k = 0, 1, …, `upper`, for f like the mass.
 
-    A sum over whole numbers is a trapezoid rule of step 1; where the mass is smooth on a longer scale, any step well below
-    its standard deviation gives the same sum to all digits (Trefethen & Weideman 2014, section 5). The points are
+    A sum over whole numbers is a trapezoid rule of step 1; where the mass is smooth on a longer scale, any step well
+    below its standard deviation gives the same sum to all digits (Trefethen & Weideman 2014, section 5). The points are
 
     - every whole number of the window, while these are at most 256;
     - steps of a power of two (so that they are exact) across a wide window that keeps clear of 0;
@@ -169,8 +169,8 @@ def lattice(mean: Array, variance: Array, scale: Array, upper: Array) -> tuple[A
 def lattice_entropy(log_mass: Callable[[Array], Array], mean: Array, variance: Array, scale: Any, upper: Any) -> Array:
     """−Σ p log p in nats, by the points of `lattice`; where σ is tiny beside the mean, its limit ½ log 2πeσ².
 
-    `log_mass` sees points of the rank of the batch. At the switch (σ/mean = 1e-5 in float32, 1e-7 in float64) the limit is
-    off by the order of (σ/mean)².
+    `log_mass` sees points of the rank of the batch. At the switch (σ/mean = 1e-5 in float32, 1e-7 in float64) the limit
+    is off by the order of (σ/mean)².
     """
     mean, variance, scale, upper = jnp.broadcast_arrays(
         mean, variance, jnp.asarray(scale, mean.dtype), jnp.asarray(upper, mean.dtype)
@@ -190,10 +190,10 @@ def lattice_entropy(log_mass: Callable[[Array], Array], mean: Array, variance: A
 
 
 def least_whole(holds: Callable[[Array], Array], guess: Array, lower: Array, upper: Array) -> Array:
-    """The least whole number k in [lower, upper] with holds(k), of a condition that stays true; `upper` if nothing less.
+    """The least whole number k in [lower, upper] with holds(k), of a condition that stays true; else `upper`.
 
-    Elementwise over arrays of one shape; NaN where an argument is NaN. Beyond 2²⁴ (2⁵³ in float64) whole numbers have gaps,
-    and k is the least that exists: the search is over the numbers themselves, by their place in the order of all.
+    Elementwise over arrays of one shape; NaN where an argument is NaN. Beyond 2²⁴ (2⁵³ in float64) whole numbers have
+    gaps, and k is the least that exists: the search is over the numbers that exist, by their place among them.
     """
     dtype, edge = guess.dtype, by_dtype(guess, 1 << 24, 1 << 53)
     integer = by_dtype(guess, jnp.int32, jnp.int64)
@@ -216,8 +216,8 @@ def least_whole(holds: Callable[[Array], Array], guess: Array, lower: Array, upp
 def reached(log_cdf: Array, log_sf: Array, log_p: Array, log_q: Array) -> Array:
     """Whether P(X ≤ k) ≥ p = 1 − q, decided in the smaller tail, up to the rounding of the probabilities.
 
-    With the rounded number p = cdf(k), the answer at k is yes. Above ½ a probability is known to within ε only, which is
-    forgiven while it is a small part (1/64) of q.
+    With the rounded number p = cdf(k), the answer at k is yes. Above ½ a probability is known to within ε only, which
+    is forgiven while it is a small part (1/64) of q.
     """
     eps = float(jnp.finfo(log_p.dtype).eps)
     slack = jnp.where(log_q > np.log(64.0 * eps), eps * jnp.exp(-log_q), 0.0)

@@ -152,6 +152,7 @@ class ExponentialFamily(Distribution):
     @classmethod
     def _mean_statistics(cls, e: Moments) -> Array:
         """Mean of T over the observations, shape batch + (dimension,)."""
+        assert cls.layout is not None
         at_mean = cls._statistics_at(cls.layout.carrier.given(e.known).inverse(e.mean), e.known)
         matrix = np.asarray(cls.gap_matrix)
         return _stack([t + sum(m * e.gaps[..., j] for j, m in enumerate(row) if m) for t, row in zip(at_mean, matrix)])
@@ -235,8 +236,9 @@ def _from_vector(cls: Any, kind: str, vector: Any, known: dict[str, Any]) -> Any
         bad = ~np.isfinite(leaf)
         if bad.any():
             row = tuple(np.argwhere(np.broadcast_to(bad, np.shape(vector)[:-1]))[0]) if np.ndim(leaf) else ()
+            given = np.asarray(vector)[row].tolist()
             raise ValueError(
-                f"No {cls.__name__} has {kind} parameters {np.asarray(vector)[row].tolist()}: its {name} would be {np.asarray(leaf)[row if np.ndim(leaf) else ()]}."
+                f"No {cls.__name__} has {kind} parameters {given}: its {name} would be {np.asarray(leaf)[row]}."
             )
     return d
 

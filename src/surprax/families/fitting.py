@@ -30,8 +30,9 @@ def try_fit(family: Any, data: Any, weights: Any, known: dict[str, Any]) -> tupl
     """`Distribution.try_fit`: from evidence, or from observations by way of evidence where that is possible."""
     if isinstance(data, Evidence):
         if data.family is not family:
+            name = family.__name__
             raise ValueError(
-                f"{family.__name__} cannot be fitted to evidence for {data.family.__name__}: make it with {family.__name__}.evidence(...)."
+                f"{name} cannot be fitted to evidence for {data.family.__name__}: make it with {name}.evidence(...)."
             )
         if weights is not None or known:
             raise ValueError(
@@ -44,7 +45,8 @@ def try_fit(family: Any, data: Any, weights: Any, known: dict[str, Any]) -> tupl
     x, weights = observe(family, data, weights)
     if np.ndim(x) != 1:
         raise ValueError(
-            f"{family.__name__}.fit takes observations in one dimension; got an array of shape {np.shape(x)}. Fit its columns one by one."
+            f"{family.__name__}.fit takes observations in one dimension; got an array of shape {np.shape(x)}."
+            " Fit its columns one by one."
         )
     return fit_sample(family, x, weights, known)
 

@@ -35,7 +35,7 @@ def _log_mass(x: Array, logits: Array) -> Array:
 
 @family
 class Geometric(ExponentialFamily):
-    """Geometric distribution of the failures before a first success: s(x) = −log probs − x log(1 − probs), x = 0, 1, 2, …
+    """Geometric distribution of the failures before a first success: s(x) = −log probs − x log(1 − probs) for x ≥ 0.
 
     Args:
         probs: probability of success at each trial, in (0, 1]; or else

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 
 from surprax.families.base import Distribution, family
-from surprax.families.outcomes import Outcome, Reason
+from surprax.families.outcomes import Outcome
 from surprax.families.parameters import parameter, positive, real
 from surprax.families.passes import fit_smallest_extreme, no_data
 from surprax.families.supports import REAL, Support

@@ -190,7 +190,10 @@ def _log_tail_slopes(log_p: Array, log_q: Array, mean: Array, shape: Array) -> t
     args = _quantile(log_p, log_q, mean, shape), mean, shape
 
     def slope(i: int) -> Array:
-        tail = lambda v: _log_tail(*args[:i], v, *args[i + 1 :], lower)
+        def tail(v: Array) -> Array:
+            x, mean, shape = (v if j == i else arg for j, arg in enumerate(args))
+            return _log_tail(x, mean, shape, lower)
+
         return jax.jvp(tail, (args[i],), (jnp.ones_like(args[i]),))[1]
 
     return slope(0), slope(1), slope(2)
@@ -207,10 +210,10 @@ def _slope_in_parameter(log_p: Array, log_q: Array, mean: Array, shape: Array, i
 
 
 @with_derivatives(
-    lambda *args: _slope_in_tail(*args, is_lower=True),
-    lambda *args: _slope_in_tail(*args, is_lower=False),
-    lambda *args: _slope_in_parameter(*args, index=1),
-    lambda *args: _slope_in_parameter(*args, index=2),
+    lambda p, q, mean, shape: _slope_in_tail(p, q, mean, shape, is_lower=True),
+    lambda p, q, mean, shape: _slope_in_tail(p, q, mean, shape, is_lower=False),
+    lambda p, q, mean, shape: _slope_in_parameter(p, q, mean, shape, index=1),
+    lambda p, q, mean, shape: _slope_in_parameter(p, q, mean, shape, index=2),
 )
 def _quantile(log_p: Array, log_q: Array, mean: Array, shape: Array) -> Array:
     """The x with log P(X ≤ x) = log_p and log P(X > x) = log_q; the smaller of the two is solved for.
@@ -230,7 +233,7 @@ def _quantile(log_p: Array, log_q: Array, mean: Array, shape: Array) -> Array:
     x = jnp.minimum(mean * ratio * ratio, driftless)
     tiny, huge = jnp.finfo(x.dtype).tiny, jnp.finfo(x.dtype).max
 
-    def newton(state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def newton(state: Any) -> Any:
         i, x, _ = state
         value = _log_tail(x, mean, shape, lower)
         log_slope = _log_density(x, mean, shape) + jnp.log(x) - value  # of the log-tail in log x
@@ -238,12 +241,12 @@ def _quantile(log_p: Array, log_q: Array, mean: Array, shape: Array) -> Array:
         step = jnp.where(jnp.isnan(step), 0.0, step)
         return i + 1, jnp.clip(x * jnp.exp(step), tiny, huge), jnp.max(jnp.abs(step), initial=0.0)
 
-    def unsettled(state: tuple[Array, ...]) -> Array:
+    def unsettled(state: Any) -> Array:
         i, _, step = state
         return (i < 15) & (step > jnp.finfo(x.dtype).eps ** (2 / 3))  # quadratic convergence: the next step is exact
 
     start = jnp.zeros((), jnp.int32), jnp.clip(x, tiny, huge), jnp.asarray(jnp.inf, x.dtype)
-    return lax.while_loop(unsettled, newton, start)[1]
+    return lax.while_loop(unsettled, newton, start)[1]  # type: ignore[arg-type]
 
 
 @with_derivatives(lambda z: _scaled_e1(z) - jnp.where(z < 1.0, jnp.log(z), 1.0 / z))

@@ -91,7 +91,7 @@ class Logistic(Distribution):
             close = change - 2.0 * jnp.log1p(2.0 * jnp.sinh(0.5 * d) ** 2 + jnp.tanh(0.5 * z) * jnp.sinh(d))
             return log_p, apart, jnp.where(near, close, apart - log_p)
 
-        return divergence_on_nodes((self.loc, self.scale, 1.0), (q.loc, q.scale, 1.0), densities)
+        return divergence_on_nodes((self.loc, self.scale, 1.0), (q.loc, q.scale, 1.0), densities)  # type: ignore[arg-type]
 
     # Maximum likelihood.
 

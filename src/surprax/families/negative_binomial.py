@@ -92,17 +92,17 @@ def _log_mass(k: Array, mean: Array, r: Array) -> Array:
 class NegativeBinomial(ExponentialFamily):
     """Negative binomial distribution of counts whose Poisson rate has a Gamma distribution of shape `concentration`.
 
-    s(x) = −log Γ(x + r)/(Γ(r) x!) − r log r/(r + mean) − x log mean/(r + mean) for x = 0, 1, 2, …, r = concentration; the
-    variance is mean + mean²/r.
+    s(x) = −log Γ(x + r)/(Γ(r) x!) − r log r/(r + mean) − x log mean/(r + mean) for x = 0, 1, 2, … and r = concentration;
+    the variance is mean + mean²/r.
 
     Args:
         mean: at least 0 (at 0 it is certain that x = 0).
         concentration: above 0; the larger, the nearer to Poisson, which it is at ∞.
 
-    With known concentration it is an exponential family: natural parameter log mean/(r + mean) of T(x) = x; log-normaliser
-    r log(1 + mean/r); log h(x) = log Γ(x + r)/(Γ(r) x!). `fit` gives the mean of the data and the concentration at the
-    maximum, which exists and is unique when the variance exceeds the mean (Levin & Reeds 1977). The parameters are those of
-    NumPyro's NegativeBinomial2. Source: Johnson, Kemp & Kotz (2005), chapter 5.
+    With known concentration it is an exponential family: natural parameter log mean/(r + mean) of T(x) = x;
+    log-normaliser r log(1 + mean/r); log h(x) = log Γ(x + r)/(Γ(r) x!). `fit` gives the mean of the data and the
+    concentration at the maximum, which exists and is unique when the variance exceeds the mean (Levin & Reeds 1977). The
+    parameters are those of NumPyro's NegativeBinomial2. Source: Johnson, Kemp & Kotz (2005), chapter 5.
 
     >>> NegativeBinomial(3.0, 2.0).variance.item()
     7.5
@@ -145,7 +145,7 @@ class NegativeBinomial(ExponentialFamily):
         return _log_mass(x, self.mean, self._shape)
 
     def _log_likelihood(self, x: Array) -> Array:
-        # Σ log h(x) dwarfs the rest at large counts: in float32 the masses themselves keep what evidence would cancel.
+        # Σ log h(x) dwarfs the rest at large counts: in float32 the masses keep what evidence would cancel.
         return jnp.sum(self.log_prob(x), axis=0)
 
     # Moments.
@@ -250,8 +250,8 @@ class NegativeBinomial(ExponentialFamily):
     ) -> tuple[Self, Outcome]:
         """mean = mean of the data; Newton for the concentration r on the profile score, averaged over the data.
 
-        The score is a difference of two positive means, the fall of log − ψ and the deviance of r + x from r + mean. The log
-        of their ratio is nearly linear in log(1 + mean/r) from the Poisson limit (0) on, and increasing (Levin & Reeds 1977).
+        The score is a difference of two positive means, the fall of log − ψ and the deviance of r + x from r + mean. The
+        log of their ratio is nearly linear in v = log(1 + mean/r), from the Poisson limit v = 0 on.
         """
         c = jnp.ones_like(x) if weights is None else weights
         total = jnp.sum(c)
@@ -263,25 +263,20 @@ class NegativeBinomial(ExponentialFamily):
         moment = jnp.log1p(jnp.where(over, (variance - mean) / m, 1.0))
         v = moment if start is None else jnp.log1p(m / start._shape)
 
-        def newton(v: Array) -> Array:
+        def newton(_: int, state: tuple[Array, Array]) -> tuple[Array, Array]:
+            v, _ = state  # type: ignore[assignment]
             r = m / jnp.expm1(v)
             u = (x - m) / (r + m)
-            fall, fall_slope = (
-                jnp.sum(share * _excess_fall(r, x)),
-                jnp.sum(share * (trigamma_minus_reciprocal(r + x) - trigamma_minus_reciprocal(r))),
-            )
-            gain, gain_slope = (
-                -jnp.sum(share * log_ratio_minus(r + x, r + m, x - m)),
-                -jnp.sum(share * u * u / (1.0 + u)) / (r + m),
-            )
+            fall = jnp.sum(share * _excess_fall(r, x))
+            fall_slope = jnp.sum(share * (trigamma_minus_reciprocal(r + x) - trigamma_minus_reciprocal(r)))
+            gain = -jnp.sum(share * log_ratio_minus(r + x, r + m, x - m))
+            gain_slope = -jnp.sum(share * u * u / (1.0 + u)) / (r + m)
             slope = (fall_slope / fall - gain_slope / gain) * -r * (1.0 + r / m)
-            return -log_ratio(fall, gain) / slope
+            step = -log_ratio(fall, gain) / slope
+            return jnp.clip(v + step, 0.2 * v, 5.0 * v), step
 
-        step = jnp.zeros_like(v)
-        for _ in range(_NEWTON_STEPS):
-            step = newton(v)
-            v = jnp.clip(v + step, 0.2 * v, 5.0 * v)
-        settled = jnp.abs(step) <= 1e-5 * v  # of the last step but one: convergence is quadratic
+        v, step = jax.lax.fori_loop(0, _NEWTON_STEPS, newton, (v, v))
+        settled = jnp.abs(step) <= by_dtype(v, 1e-3, 1e-6) * v  # what the last step left is of the order of its square
         concentration = jnp.where(over, m / jnp.expm1(v), jnp.inf)
         outcome = Outcome.first(
             (total <= 0, Reason.NO_DATA),

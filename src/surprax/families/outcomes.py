@@ -34,14 +34,14 @@ _SENTENCES = {
     Reason.ALL_SAME: "all observations are equal: the likelihood grows without bound as the distribution narrows on that point",
     Reason.ALL_AT_UPPER_END: "all observations are at their upper end: the likelihood grows towards the border of the parameters",
     Reason.NOT_CONVERGED: "the iteration did not settle within its limit",
-    Reason.UNDERDISPERSED: "the variance does not exceed the mean: the likelihood grows towards infinite concentration, where the"
-    " family becomes Poisson",
+    Reason.UNDERDISPERSED: "the variance does not exceed the mean: the likelihood grows towards infinite concentration,"
+    " where the family becomes Poisson",
     Reason.LIGHT_TAILS: "the tails are no heavier than normal: the likelihood grows towards infinite degrees of freedom, where the"
     " family becomes Normal",
     Reason.UNSEEN_CATEGORY: "a category was never seen: the likelihood grows towards probability zero for it",
     Reason.POINT_MASS: "too many observations are equal: the likelihood grows without bound as the scale shrinks around them",
-    Reason.OVERDISPERSED: "the variance is not below the mean: the likelihood grows towards infinitely many trials, where the family"
-    " becomes Poisson",
+    Reason.OVERDISPERSED: "the variance is not below the mean: the likelihood grows towards infinitely many trials, where the"
+    " family becomes Poisson",
 }
 
 

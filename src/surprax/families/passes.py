@@ -66,9 +66,7 @@ class _State(NamedTuple):
     gain: Array
 
 
-def climb(
-    survey: Callable[[Any], Survey], move: Callable[[Any, Array], Any], start: Any, limit: Any = 60
-) -> Climb:
+def climb(survey: Callable[[Any], Survey], move: Callable[[Any, Array], Any], start: Any, limit: Any = 60) -> Climb:
     """The summit next to `start`, by Newton's method: uphill where the curvature has the wrong sign, shorter after a fall.
 
     Args:
@@ -154,7 +152,7 @@ def averages(
 
     def add(i: Array, so_far: Array) -> Array:
         block = [None if v is None else jax.lax.dynamic_slice(v, (i * BLOCK,), (BLOCK,)) for v in (x, weights)]
-        return so_far + sums(*block)
+        return so_far + sums(*block)  # type: ignore[arg-type]
 
     whole = rows // BLOCK
     rest = sums(x[whole * BLOCK :], None if weights is None else weights[whole * BLOCK :])

@@ -37,8 +37,8 @@ class Poisson(ExponentialFamily):
     Args:
         rate: mean, at least 0 (at 0 it is certain that x = 0).
 
-    Natural parameter log rate of T(x) = x; log-normaliser rate; log h(x) = −log x!. `fit` gives the mean of the data; it
-    refuses data that are all zero. Source: Johnson, Kemp & Kotz (2005), chapter 4.
+    Natural parameter log rate of T(x) = x; log-normaliser rate; log h(x) = −log x!. `fit` gives the mean of the data;
+    it refuses data that are all zero. Source: Johnson, Kemp & Kotz (2005), chapter 4.
 
     >>> Poisson(4.0).kl(Poisson(2.0)).round(3).item()  # 4 log(4/2) − 4 + 2
     0.773

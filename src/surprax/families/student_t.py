@@ -11,7 +11,15 @@ from jax import Array
 from surprax.families.base import Distribution, family
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
-from surprax.families.passes import Survey, averages, climb_in_stages, mean_of, no_data, sample_quantiles, weighted_range
+from surprax.families.passes import (
+    Survey,
+    averages,
+    climb_in_stages,
+    mean_of,
+    no_data,
+    sample_quantiles,
+    weighted_range,
+)
 from surprax.families.supports import REAL, Support
 from surprax.numerics.elementary import by_dtype, log1mexp, log1p_minus, log_ratio, with_derivatives
 from surprax.numerics.gamma import log_beta, log_gamma_difference, stirling_error
@@ -229,12 +237,17 @@ def _log_tail_parts(z: Array, nu: Array) -> Array:
     return jnp.where(far, power, log_betainc(0.5 * nu, 0.5, rest, jnp.where(far, 0.0, share)) - _LOG_2)
 
 
-def _tail_slope(z: Array, nu: Array) -> Array:
-    """The slope in z of log P(T > z): minus the hazard, from the incomplete beta function; at 0, minus twice the density."""
+def _tail_and_slope(z: Array, nu: Array) -> tuple[Array, Array]:
+    """log P(T > z) and its slope in z, minus the hazard: from the incomplete beta function; at 0, minus twice the density."""
     centre = z == 0
     z = jnp.where(centre, 1.0, z)
-    slope = jax.jvp(lambda z: _log_tail_parts(z, nu), (z,), (jnp.ones_like(z),))[1]
-    return jnp.where(centre, -jnp.exp(_half_step(nu) - _HALF_LOG_2PI + _LOG_2), slope)
+    value, slope = jax.jvp(lambda z: _log_tail_parts(z, nu), (z,), (jnp.ones_like(z),))
+    middle = -jnp.exp(_half_step(nu) - _HALF_LOG_2PI + _LOG_2)
+    return jnp.where(centre, -_LOG_2, value), jnp.where(centre, middle, slope)
+
+
+def _tail_slope(z: Array, nu: Array) -> Array:
+    return _tail_and_slope(z, nu)[1]
 
 
 def _tail_slope_in_df(z: Array, nu: Array) -> Array:
@@ -277,12 +290,16 @@ def _tail_quantile(log_tail: Array, nu: Array) -> Array:
     bent = normal * ((8.0 * nu + 3.0) / (8.0 * nu + 1.0)) / jnp.sqrt(nu)
     exponent = jnp.minimum(bent * bent, float(np.log(limits.max)))
     z = jnp.minimum(jnp.sqrt(nu) * jnp.sqrt(jnp.expm1(exponent)), jnp.sqrt(limits.max))
-    for _ in range(by_dtype(z, 5, 7)):
-        step = (_log_tail(z, nu) - log_tail) / _tail_slope(z, nu)
+
+    def newton(_: int, z: Array) -> Array:
+        value, slope = _tail_and_slope(z, nu)
+        step = (value - log_tail) / slope
         inner = z < 1.0
         ratio = jnp.where(inner, 0.0, step / jnp.where(inner, 1.0, z))
-        z = jnp.where(inner, jnp.maximum(z - step, 0.0), z * jnp.exp(-ratio))
-    return z
+        return jnp.where(inner, jnp.maximum(z - step, 0.0), z * jnp.exp(-ratio))
+
+    # A loop and not its unrolling: the incomplete beta function is a large program.
+    return jax.lax.fori_loop(0, by_dtype(z, 5, 7), newton, z)
 
 
 # Divergence.
@@ -301,7 +318,7 @@ def _bend(nu: Array, q_nu: Array) -> Callable[[Array], Array]:
     close = (q_nu < 2.0 * nu) & (nu < 2.0 * q_nu)
     step = jnp.where(close, q_nu - nu, 0.0)
     nodes, shares = gauss_legendre(by_dtype(step, 5, 10))
-    nodes, shares = (jnp.asarray(v, step.dtype).reshape(-1, *[1] * step.ndim) for v in (nodes, shares))
+    nodes, shares = (jnp.asarray(v, step.dtype).reshape(-1, *[1] * step.ndim) for v in (nodes, shares))  # type: ignore[assignment]
     between = nu[None] + nodes * step[None]
     constants = _half_step_slope(between)
     change = _half_step(q_nu) - _half_step(nu)

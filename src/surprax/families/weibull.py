@@ -121,7 +121,7 @@ class Weibull(ExponentialFamily):
     # Information.
 
     def _entropy(self) -> Any:
-        return _EULER * (1.0 - 1.0 / self.concentration) + jnp.log(self.scale / self.concentration) + 1.0
+        return _EULER * (1.0 - 1.0 / self.concentration) + (jnp.log(self.scale) - jnp.log(self.concentration)) + 1.0
 
     def _kl(self, q: Self) -> Array:
         shift = q.concentration * log_ratio(self.scale, q.scale)

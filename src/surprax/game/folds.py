@@ -59,7 +59,8 @@ class Folds:
             return cls(np.ascontiguousarray(x.reshape(share, folds).T), None, extremes)
         padded = np.concatenate([x, np.full(padding, x[0])])
         weights = np.concatenate([np.ones(len(x)), np.zeros(padding)])
-        return cls(*(np.ascontiguousarray(a.reshape(share, folds).T) for a in (padded, weights)), extremes)
+        rows, kept = (np.ascontiguousarray(a.reshape(share, folds).T) for a in (padded, weights))
+        return cls(rows, kept, extremes)
 
     @property
     def count(self) -> int:
@@ -134,7 +135,7 @@ def score(player: Any, folds: Folds) -> Score:
         if not isinstance(player, type):
             player = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), player)
             result = _score_fixed(player, *folds.on_device, *context)
-        elif player.discrete:
+        elif player.discrete:  # type: ignore[attr-defined]
             result = _score_counted(player, *folds.tally_for(player), *context)
         elif has_moments(player, {}):
             result = _score_evidence(player, *folds.on_device, *context)

@@ -186,7 +186,7 @@ def _play(
         if not np.all(result.outcome.ok):
             out.append(Disqualified(label, _told(result.outcome, rules.name)))
             continue
-        free = player.free_parameters(result.distribution) if isinstance(player, type) else 0
+        free = 0 if isinstance(player, Distribution) else player.free_parameters(result.distribution)
         worst_row, worst = _worst(result, x, extremes)
         results[label] = result
         entries.append(

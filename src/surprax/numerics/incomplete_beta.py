@@ -174,9 +174,9 @@ def _spread(a: ArrayLike, b: ArrayLike, x: ArrayLike, y: ArrayLike | None) -> li
     """The arguments in one dtype and shape, where y = 1 − x moves with x however it was given."""
     if y is None:
         a, b, x = as_floats(a, b, x)
-        return jnp.broadcast_arrays(a, b, x, 1 - x)
+        return jnp.broadcast_arrays(a, b, x, 1 - x)  # type: ignore[return-value]
     a, b, x, y = as_floats(a, b, x, y)
-    return jnp.broadcast_arrays(a, b, x, stop_gradient(y) + (stop_gradient(x) - x))
+    return jnp.broadcast_arrays(a, b, x, stop_gradient(y) + (stop_gradient(x) - x))  # type: ignore[return-value]
 
 
 def _log_probability(a: Array, b: Array, x: Array, y: Array) -> Array:
@@ -261,7 +261,7 @@ def _lower_quantile(a: Array, b: Array, log_p: Array, log_q: Array) -> tuple[Arr
 
     def improve(_: int, pair: tuple[Array, Array]) -> tuple[Array, Array]:
         x, y = pair
-        value, _, _, slope = _side(a, b, x, y)
+        value, _, _, slope = _side(a, b, x, y)  # type: ignore[assignment]
         slope = x * y * slope
         newton = jnp.clip((value - log_p) / slope, -4, 4)
         # Halley's step in logit x: the log density of logit x has slope ay − bx, which gives the second derivative.

@@ -220,7 +220,7 @@ def _quantile(a: Array, log_p: Array, log_q: Array) -> Array:
     x = jnp.exp(jnp.clip(log_start, math.log(limits.tiny) + 1, math.log(limits.max) - 1))
 
     def improve(_: int, x: Array) -> Array:
-        value, _, slope = _side(a, x, lower)
+        value, _, slope = _side(a, x, lower)  # type: ignore[assignment]
         slope = x * slope
         newton = jnp.clip((value - log_target) / slope, -4, 4)
         # Halley's step in log x: the log density of log x has slope a − x, which gives the second derivative.

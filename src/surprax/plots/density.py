@@ -53,7 +53,8 @@ def density_and_surprise(
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     bulk, whole = (limits, limits) if x is None or limits else _ranges(x, discrete)
-    assert bulk is not None and whole is not None
+    assert bulk is not None
+    assert whole is not None
     logarithmic = (
         x is not None and not discrete and limits is None and whole[0] > 0 and whole[1] > 60 * float(np.median(x))
     )
@@ -81,12 +82,7 @@ def curves(x: Any, log_densities: Mapping[str, Any], *, name: str = "x", unit: U
     left, right = figure.subplots(1, 2)
     for i, (label, values) in enumerate(log_densities.items()):
         values = np.asarray(values, np.float64)
-        style = {
-            "color": COLOURS[i % len(COLOURS)],
-            "label": label,
-            "linestyle": DASHES[i % len(DASHES)],
-            "linewidth": 1.8,
-        }
+        style = _style(i, label)
         left.plot(x, np.exp(values), **style)
         right.plot(x, np.where(np.isfinite(values), -values, np.nan) / nats_per(unit), **style)
     left.set(title="density", xlabel=name)
@@ -94,6 +90,11 @@ def curves(x: Any, log_densities: Mapping[str, Any], *, name: str = "x", unit: U
     right.set(title="surprise", xlabel=name, ylabel=f"{unit}s")
     _finish(figure, left, right)
     return figure
+
+
+def _style(i: int, label: str) -> dict[str, Any]:
+    colour, dash = COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)]
+    return {"color": colour, "linestyle": dash, "linewidth": 1.8, "label": label}
 
 
 def _finish(figure: Figure, left: Axes, right: Axes) -> None:
@@ -161,7 +162,8 @@ def _draw(
         with np.errstate(divide="ignore"):
             return density if unit is None else -np.log(density) / scale
 
-    top, heights = 0.0, []
+    top: float = 0.0
+    heights: list[np.ndarray] = []
     if x is not None:
         top = _draw_data(axes, x, span, discrete, logarithmic, shown, unit)
     for i, (label, distribution) in enumerate(distributions.items()):
@@ -170,14 +172,10 @@ def _draw(
         y = np.exp(log_density) if unit is None else -log_density / scale
         y = np.where(np.isfinite(y), y, np.nan)
         heights.append(y)
-        style = {
-            "color": COLOURS[i % len(COLOURS)],
-            "label": label,
-            "linestyle": DASHES[i % len(DASHES)],
-            "linewidth": 1.8,
-        }
-        dotted = {"marker": "o", "markersize": 3.5} if discrete and len(grid) <= 60 else {}
-        axes.plot(grid, y, **style, **dotted)
+        style = _style(i, label)
+        if discrete and len(grid) <= 60:
+            style |= {"marker": "o", "markersize": 3.5}
+        axes.plot(grid, y, **style)
         if unit is None and x is not None and np.isfinite(y).any():
             # A density that shoots up at an end must not flatten all the others.
             top = max(top, float(np.nanquantile(y, 0.99)))
@@ -185,7 +183,7 @@ def _draw(
         axes.set_ylim(0, 1.15 * top)
     if unit is not None and x is not None and len(heights) > 1:
         # The first is the least surprised; a family that is surprised many times as much would flatten the rest.
-        first, most = float(np.nanmax(heights[0], initial=0.0)), max(float(np.nanmax(h, initial=0.0)) for h in heights)
+        first, most = float(np.nanmax(heights[0], initial=0.0)), max(float(np.nanmax(h, initial=0.0)) for h in heights)  # type: ignore[assignment]
         if most > 3 * first > 0:
             axes.set_ylim(top=3 * first)
     if discrete:
