@@ -38,7 +38,7 @@ def nodes(case: Case) -> tuple[np.ndarray, np.ndarray]:
     else:
         tail = np.geomspace(1e-40, 0.01, 120)
         levels = np.concatenate(
-            [case.scipy.ppf(tail), case.scipy.ppf(np.linspace(0.01, 0.99, 60)), case.scipy.isf(tail)[::-1]]
+            [case.scipy.ppf(tail), case.scipy.ppf(np.linspace(0.01, 0.99, 61)), case.scipy.isf(tail)[::-1]]
         )
         low, high = case.scipy.support()
         edges = np.unique(levels[np.isfinite(levels) & (levels > low) & (levels < high)])

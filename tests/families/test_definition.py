@@ -7,7 +7,7 @@ import pytest
 import scipy.stats as st
 from tests.families.registry import CASES, PAIRS, by_family, nodes
 
-from surprax.families import FAMILIES, Distribution, ExponentialFamily
+from surprax.families import FAMILIES, Distribution, ExponentialFamily, Uniform
 
 
 def _grouped(items, first):
@@ -61,6 +61,7 @@ def _float64():
 
 def points(case, n=40):
     """Points spread over the distribution by its quantiles, as SciPy has them."""
+    assert n % 2 == 0  # an odd number would put one on the median, where a Laplace density has its kink
     return case.scipy.ppf(np.linspace(1e-6, 1 - 1e-6, n))
 
 
@@ -109,13 +110,13 @@ def test_impossible_is_infinitely_surprising(case):
 
 @each
 def test_surprise_is_minus_log_density_in_any_unit(case):
-    d, x = case.make(), points(case, 5)
+    d, x = case.make(), points(case, 6)
     close(d.surprise(x, "bit") * np.log(2), -np.asarray(d.log_prob(x)))
 
 
 @each
 def test_gradient_of_log_density_is_its_slope(case):
-    d, x = case.make(), points(case, 9)[1:-1]
+    d, x = case.make(), points(case, 10)[1:-1]
     if d.discrete:
         return
     h = 1e-5 * (case.scipy.ppf(0.75) - case.scipy.ppf(0.25))
@@ -125,7 +126,7 @@ def test_gradient_of_log_density_is_its_slope(case):
 
 @each
 def test_gradient_in_parameters_is_the_finite_difference(case):
-    d, x = case.make(), points(case, 9)[1:-1]
+    d, x = case.make(), points(case, 10)[1:-1]
     exact = slope_in_parameters(d, x)
     for name in d.parameters:
         leaf = np.asarray(getattr(d, name))
@@ -182,7 +183,7 @@ def test_slope_of_the_cdf_is_the_density(case):
     d = case.make()
     if d.discrete:
         return
-    x = points(case, 9)[1:-1]
+    x = points(case, 10)[1:-1]
     close(slope_of_cdf(d, x), np.exp(d.log_prob(x)), rtol=1e-6)
 
 
@@ -240,6 +241,8 @@ def test_kl_is_expected_difference_of_surprise(pair):
 def test_kl_to_itself_is_zero_and_flat(case):
     d = case.make()
     close(d.kl(d), 0.0, atol=1e-12)
+    if isinstance(d, Uniform):
+        return  # its KL is infinite on one side of zero: there is no slope
     for slope in jax.tree.leaves(slope_of_kl(d, d)):
         close(slope, np.zeros_like(slope), atol=1e-6)
 
@@ -304,7 +307,7 @@ def test_float32_is_float64_rounded(case):
 @each
 def test_nan_parameters_give_nan(case):
     d = case.make()
-    x = points(case, 3)[1]
+    x = points(case, 4)[1]
     for name in d.parameters:
         broken = type(d)._of(
             **{n: np.full(np.shape(getattr(d, n)), np.nan) if n == name else getattr(d, n) for n in d.parameters}

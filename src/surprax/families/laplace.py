@@ -55,6 +55,7 @@ class Laplace(ExponentialFamily):
     )
     gap_matrix = ((),)
     data_support = REAL
+    smooth = False
 
     @property
     def support(self) -> Support:

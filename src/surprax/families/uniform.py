@@ -38,6 +38,7 @@ class Uniform(Distribution):
     high: Any = parameter(real, default=1.0)
 
     data_support = REAL
+    smooth = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
