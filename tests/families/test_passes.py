@@ -183,7 +183,7 @@ def test_log_density_and_its_slopes(family, dtype):
 @each_dtype
 @each_family
 def test_log_tails_and_hazards(family, dtype):
-    args = points(family, 16, 2, far=60.0, largest_df=2.5)
+    args = points(family, 12, 2, far=60.0, largest_df=2.5)
     for table, method in ((BELOW, "log_cdf"), (ABOVE, "log_sf")):
         ours = lambda x, *leaves, method=method: getattr(make(family, leaves), method)(x)
         # The log-probability of what is nearly certain is minus the exponential of the other tail's.
@@ -272,6 +272,25 @@ def test_kl_by_quadrature_is_right_in_relative_terms(family, p, q, dtype):
 
 @each_dtype
 @pytest.mark.parametrize("family", [Logistic, StudentT], ids=lambda f: f.__name__)
+def test_curvature_of_kl_is_the_fisher_information(family, dtype):
+    leaves = [4.0, 0.5, 2.0][3 - len(family.parameters) :]
+    if family is StudentT:
+        n, s = leaves[0], leaves[2]
+        spread = (float(mp.psi(1, mp.mpf(n) / 2) - mp.psi(1, mp.mpf(n + 1) / 2))) / 4 - (n + 5) / (
+            2 * n * (n + 1) * (n + 3)
+        )
+        cross = -2 / (s * (n + 1) * (n + 3))
+        truth = [[spread, 0, cross], [0, (n + 1) / (n + 3) / s**2, 0], [cross, 0, 2 * n / (n + 3) / s**2]]
+    else:
+        truth = np.diag([1 / 3, (3 + np.pi**2) / 9]) / leaves[1] ** 2
+    with jax.enable_x64(True):
+        at = jnp.array(leaves)
+        fisher = jax.hessian(lambda v: make(family, list(at)).kl(make(family, list(v))))(at)
+        np.testing.assert_allclose(fisher, truth, rtol=1e-13, atol=1e-14)
+
+
+@each_dtype
+@pytest.mark.parametrize("family", (Logistic, StudentT), ids=lambda f: f.__name__)
 def test_kl_far_apart_is_finite_and_right(family, dtype):
     df = () if family is Logistic else (4.0,)
     with jax.enable_x64(dtype == np.float64):
@@ -342,9 +361,9 @@ def test_student_at_huge_df_is_nearly_normal_in_every_digit(df, dtype):
             np.testing.assert_allclose(StudentT(df).log_prob(x), truth, rtol=tolerance)
             tail = float(student_tail_by_quadrature(df, z))
             np.testing.assert_allclose(StudentT(df).log_sf(x), tail, rtol=tolerance)
-            np.testing.assert_allclose(
-                StudentT(df).isf(jnp.exp(StudentT(df).log_sf(x))), z, rtol=4e3 * tolerance, atol=tolerance
-            )
+            if z <= 5.0:
+                again = StudentT(df).isf(jnp.exp(StudentT(df).log_sf(x)))
+                np.testing.assert_allclose(again, z, rtol=8 * tolerance, atol=tolerance)
         np.testing.assert_allclose(StudentT(df).entropy(), float(ENTROPY[StudentT](mp.mpf(df), 0, 1)), rtol=tolerance)
 
 
@@ -371,7 +390,7 @@ def test_quantiles_invert_both_tails(dtype):
             Gumbel(0.0, 2.0),
             Laplace(0.0, 0.5),
             Logistic(0.0, 2.0),
-            Weibull(3.0, 0.7),
+            Weibull(3.0, 0.9),
             Weibull(2.0, 50.0),
         ):
             eps = np.finfo(dtype).eps
@@ -385,16 +404,11 @@ def test_quantiles_invert_both_tails(dtype):
 
 
 def test_slopes_of_the_student_quantile():
+    p, df, h = np.array([0.01, 0.3, 0.8]), 4.0, 1e-5
     with jax.enable_x64(True):
-        for p in (0.01, 0.3, 0.8):
-            quantile = lambda p, df: StudentT(df).icdf(p)
-            for by, h in ((0, 1e-6), (1, 1e-4)):
-                at = [p, 4.0]
-                up, down = list(at), list(at)
-                up[by] += h
-                down[by] -= h
-                truth = (st.t.ppf(*up) - st.t.ppf(*down)) / (2 * h)
-                np.testing.assert_allclose(jax.grad(quantile, argnums=by)(*at), truth, rtol=1e-6)
+        by_p, by_df = jax.vmap(jax.grad(lambda p, df: StudentT(df).icdf(p), argnums=(0, 1)), in_axes=(0, None))(p, df)
+    np.testing.assert_allclose(by_p, (st.t.ppf(p + h, df) - st.t.ppf(p - h, df)) / (2 * h), rtol=1e-6)
+    np.testing.assert_allclose(by_df, (st.t.ppf(p, df + h) - st.t.ppf(p, df - h)) / (2 * h), rtol=1e-6)
 
 
 @each_dtype
@@ -476,7 +490,7 @@ def test_moments_that_do_not_exist_are_nan_or_infinite():
 
 @each_family
 def test_batches_of_any_rank_broadcast(family):
-    leaves = [jnp.full((3, 1), 1.5), jnp.full((2,), 1.25), jnp.asarray(2.0)][: len(family.parameters)]
+    leaves = [jnp.full((3, 1), 1.5), jnp.full((1, 2), 1.25), jnp.asarray(2.0)][: len(family.parameters)]
     d = make(family, leaves)
     assert d.batch_shape == (3, 2)
     one = make(family, [jnp.asarray(v) for v in (1.5, 1.25, 2.0)][: len(family.parameters)])

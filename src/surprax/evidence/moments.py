@@ -119,6 +119,8 @@ class Moments(Evidence, kind="moments"):
             return f"Evidence({self.family.__name__}, traced)"
         if np.ndim(self.count):
             return f"Evidence({self.family.__name__}, {len(self.count)} groups, count={np.sum(self.count):g})"
+        if self.count == 0:
+            return f"Evidence({self.family.__name__}, count=0)"
         parts = [f"mean {self.layout.carrier.name}={float(self.mean):.6g}"]
         parts += [f"{gap.name}={float(value):.6g}" for gap, value in zip(self.layout.gaps, self.gaps)]
         return f"Evidence({self.family.__name__}, count={float(self.count):g}, {', '.join(parts)})"

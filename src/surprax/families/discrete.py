@@ -221,8 +221,8 @@ def reached(log_cdf: Array, log_sf: Array, log_p: Array, log_q: Array) -> Array:
     """
     eps = float(jnp.finfo(log_p.dtype).eps)
     slack = jnp.where(log_q > np.log(64.0 * eps), eps * jnp.exp(-log_q), 0.0)
-    by_cdf = log_cdf >= log_p - 4.0 * eps * (1.0 - log_p)
-    by_sf = log_sf <= log_q + 4.0 * eps * (1.0 - log_q) + slack
+    by_cdf = log_cdf >= log_p - 2.0 * eps * (1.0 - log_p)
+    by_sf = log_sf <= log_q + 2.0 * eps * (1.0 - log_q) + slack
     return jnp.where(log_p <= log_q, by_cdf, by_sf)
 
 

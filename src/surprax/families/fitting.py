@@ -18,9 +18,13 @@ from surprax.families.outcomes import Outcome
 from surprax.families.parameters import as_parameter, check_parameter
 from surprax.families.supports import Support
 from surprax.numerics.precision import float64_scope, in_float64, is_traced, to_float64
+from surprax.numerics.shapes import one_of_few, padded
 
 __all__ = ["fit_sample", "has_moments", "make_evidence", "observe", "reduce_rows", "try_fit"]
 
+
+FEW = 1 << 16
+"""Up to this many rows, shapes are padded, so that data of many sizes share compiled code."""
 
 _DENSE_LABELS = 1 << 22
 """Whole-number labels that span at most this range are numbered without sorting."""
@@ -110,6 +114,7 @@ def make_evidence(family: Any, data: Any, weights: Any, by: Any, known: dict[str
         return _moments(family, x, weights, None, known, groups=0, dtype=x.dtype)
     x, weights = observe(family, data, weights, known)
     labels, codes = (None, None) if by is None else group_codes(by, len(x))
+    groups = len(labels or ())
     if family.discrete and np.ndim(x) == 1:
         values, counts = count_values(
             np.asarray(x), None if weights is None else np.asarray(weights, np.float64), codes, len(labels or ())
@@ -117,11 +122,27 @@ def make_evidence(family: Any, data: Any, weights: Any, by: Any, known: dict[str
         if not has_moments(family, known):
             return Tally(values, counts, known, family, labels)
         with float64_scope():
-            moments = jax.tree.map(np.asarray, _reduce_counts(family, values, counts, known))
+            moments = jax.tree.map(np.asarray, _reduce_counts(family, *_few_values(values, counts), known))
     else:
         with float64_scope():
-            moments = jax.tree.map(np.asarray, _reduce(family, x, weights, codes, known, groups=len(labels or ())))
-    return moments if labels is None else moments._replace(labels=labels)
+            rows = x, weights, codes
+            if np.ndim(x) == 1 and 0 < len(x) <= FEW:
+                rows = _few_rows(*rows)
+            moments = jax.tree.map(np.asarray, _reduce(family, *rows, known, groups=one_of_few(groups)))
+    return moments if labels is None else moments[:groups]._replace(labels=labels)
+
+
+def _few_rows(x: Any, weights: Any, codes: Any) -> tuple[Any, Any, Any]:
+    """Rows padded by copies of the first, of weight 0, to one of a few sizes."""
+    x, size = np.asarray(x), one_of_few(len(x))
+    weights = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)
+    return padded(x, size, x[0]), padded(weights, size, 0.0), None if codes is None else padded(codes, size, 0)
+
+
+def _few_values(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct values padded by one that never occurs, to one of a few sizes."""
+    size = one_of_few(len(values))
+    return padded(values, size, values[-1] if len(values) else 0.0), padded(counts, size, 0.0)
 
 
 def has_moments(family: Any, known: Mapping[str, Any]) -> bool:
@@ -223,8 +244,12 @@ def observe(family: Any, data: Any, weights: Any, known: Mapping[str, Any] | Non
             raise ValueError(f"Weights are finite and at least 0; row {row[0]} has {np.asarray(weights)[tuple(row)]}.")
     support = family._data_support(known or {})
     if x.size:
-        with float64_scope():
-            good = bool(_all_inside(x, support))
+        if x.size <= FEW:
+            values = np.asarray(x)
+            good = bool(np.all(support.contains(values) & np.isfinite(values)))
+        else:
+            with float64_scope():
+                good = bool(_all_inside(x, support))
         if not good:
             raise ValueError(outside_message(family.__name__, np.asarray(x), support))
     return x, weights

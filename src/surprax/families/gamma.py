@@ -246,7 +246,7 @@ def _poisson_kl(b: Array, a: Array, s: Array, r: Array) -> Array:
 
 
 def is_small_step(a: Array, step: Array) -> Array:
-    """Whether a + t·step, 0 ≤ t ≤ 1, stays so near to a that `integrate` is exact for functions with a pole at 0."""
+    """Whether a + t·step, 0 ≤ t ≤ 1, is so near a that `integrate` has all digits for functions with a pole at 0."""
     return jnp.abs(step) <= a / 4
 
 

@@ -246,7 +246,7 @@ def _quantile(log_p: Array, log_q: Array, mean: Array, shape: Array) -> Array:
         return (i < 15) & (step > jnp.finfo(x.dtype).eps ** (2 / 3))  # quadratic convergence: the next step is exact
 
     start = jnp.zeros((), jnp.int32), jnp.clip(x, tiny, huge), jnp.asarray(jnp.inf, x.dtype)
-    return lax.while_loop(unsettled, newton, start)[1]  # type: ignore[arg-type]
+    return lax.while_loop(unsettled, newton, start)[1]
 
 
 @with_derivatives(lambda z: _scaled_e1(z) - jnp.where(z < 1.0, jnp.log(z), 1.0 / z))

@@ -13,8 +13,8 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
 from surprax.families.passes import Survey, averages, climb_in_stages, no_data, sample_quantiles, weighted_range
 from surprax.families.supports import REAL, Support
-from surprax.numerics.elementary import log_ratio, logaddexp, with_derivatives
-from surprax.numerics.quadrature import divergence_on_nodes, lift
+from surprax.numerics.elementary import logaddexp, with_derivatives
+from surprax.numerics.quadrature import Located, divergence_on_nodes
 
 __all__ = ["Logistic"]
 
@@ -79,19 +79,8 @@ class Logistic(Distribution):
         return jnp.log(self.scale) + 2.0
 
     def _kl(self, q: Self) -> Array:
-        change = lift(log_ratio(self.scale, q.scale))
-
-        def densities(z: Array, w: Array, difference: Array) -> tuple[Array, Array, Array]:
-            log_p = -2.0 * _log_two_cosh(0.5 * z)
-            apart = change - 2.0 * _log_two_cosh(0.5 * w)
-            # log cosh(z/2 + d) − log cosh(z/2) = log(cosh d + tanh(z/2) sinh d)
-            d = 0.5 * difference
-            near = jnp.abs(d) < 0.5
-            d = jnp.where(near, d, 0.0)
-            close = change - 2.0 * jnp.log1p(2.0 * jnp.sinh(0.5 * d) ** 2 + jnp.tanh(0.5 * z) * jnp.sinh(d))
-            return log_p, apart, jnp.where(near, close, apart - log_p)
-
-        return divergence_on_nodes((self.loc, self.scale, 1.0), (q.loc, q.scale, 1.0), densities)  # type: ignore[arg-type]
+        loc, scale, q_loc, q_scale = jnp.broadcast_arrays(self.loc, self.scale, q.loc, q.scale)
+        return divergence_on_nodes(_LOCATED, (loc, scale), (q_loc, q_scale))
 
     # Maximum likelihood.
 
@@ -129,6 +118,22 @@ class Logistic(Distribution):
 def _log_two_cosh(h: Array) -> Array:
     """log(2 cosh h) = |h| + log(1 + e^−2|h|)."""
     return jnp.abs(h) + jnp.log1p(jnp.exp(-2.0 * jnp.abs(h)))
+
+
+def _log_standard(z: Array) -> Array:
+    return -2.0 * _log_two_cosh(0.5 * z)
+
+
+def _log_ratio(z: Array, w: Array, difference: Array, change: Array, shapes: Any, q_shapes: Any) -> Array:
+    """log q/p, from log cosh(z/2 + d) − log cosh(z/2) = log(cosh d + tanh(z/2) sinh d) where w − z = 2d is small."""
+    d = 0.5 * difference
+    near = jnp.abs(d) < 0.5
+    d = jnp.where(near, d, 0.0)
+    close = -2.0 * jnp.log1p(2.0 * jnp.sinh(0.5 * d) ** 2 + jnp.tanh(0.5 * z) * jnp.sinh(d))
+    return change + jnp.where(near, close, _log_standard(w) - _log_standard(z))
+
+
+_LOCATED = Located(lambda: 1.0, _log_standard, _log_ratio)
 
 
 def _survey(x: Array, weights: Array | None) -> Callable[[tuple[Array, Array]], Survey]:

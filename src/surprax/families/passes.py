@@ -41,9 +41,9 @@ SORTED = 1 << 12
 """Rows that are sorted for a first look: XLA sorts slowly on CPUs."""
 BLOCK = 1 << 14
 """Rows that are summed at a time on a CPU."""
-GAIN = 1e-13
+GAIN = {"float64": 1e-13, "float32": 1e-10}
 """A climb ends with the step that is predicted to gain less than this, in nats per observation. What is left after that step
-is of the order of its square."""
+is of the order of its square. (Fits run in float64, but for traced data in float32.)"""
 
 
 # The engine.
@@ -77,22 +77,23 @@ def climb(survey: Callable[[Any], Survey], move: Callable[[Any, Array], Any], st
     """
     start = jax.tree.map(jnp.asarray, start)
     height, gradient, _ = jax.eval_shape(survey, start)
-    infinite = jnp.asarray(jnp.inf, height.dtype)
+    infinite, enough = jnp.asarray(jnp.inf, height.dtype), GAIN[height.dtype.name]
+    slack = 400 * jnp.finfo(height.dtype).eps
     still = jnp.zeros(gradient.shape, gradient.dtype)
     state = _State(jnp.zeros((), jnp.int32), start, -infinite, start, still, infinite)
 
     def survey_and_step(state: _State) -> _State:
         height, gradient, hessian = survey(state.trial)
         # Rounding of a mean must not look like a fall.
-        up = height >= state.height - 1e-13 * (1.0 + jnp.abs(state.height))
+        up = height >= state.height - slack * (1.0 + jnp.abs(state.height))
         newton = _uphill(gradient, hessian)
         step = jnp.where(up, newton, 0.25 * state.step)
         gain = jnp.where(up, 0.5 * jnp.sum(gradient * newton), 0.25 * state.gain)
         best = jax.tree.map(lambda new, old: jnp.where(up, new, old), state.trial, state.best)
         return _State(state.passes + 1, best, jnp.where(up, height, state.height), move(best, step), step, gain)
 
-    end = jax.lax.while_loop(lambda s: (s.passes < limit) & ~(s.gain < GAIN), survey_and_step, state)
-    settled = end.gain < GAIN
+    end = jax.lax.while_loop(lambda s: (s.passes < limit) & ~(s.gain < enough), survey_and_step, state)
+    settled = end.gain < enough
     place = jax.tree.map(lambda trial, best: jnp.where(settled, trial, best), end.trial, end.best)
     return Climb(place, end.height, settled)
 
@@ -101,7 +102,7 @@ def _uphill(gradient: Array, hessian: Array) -> Array:
     """Newton's step, but uphill along every principal axis of the curvature; no longer than 2."""
     curvature, axes = jnp.linalg.eigh(hessian)
     size = jnp.abs(curvature)
-    step = axes @ ((gradient @ axes) / jnp.maximum(size, 1e-9 * jnp.max(size) + 1e-300))
+    step = axes @ ((gradient @ axes) / jnp.maximum(size, 1e-9 * jnp.max(size) + jnp.finfo(size.dtype).tiny))
     return step * (2.0 / jnp.maximum(jnp.sqrt(jnp.sum(step * step)), 2.0))
 
 

@@ -21,11 +21,11 @@ from surprax.families.passes import (
     weighted_range,
 )
 from surprax.families.supports import REAL, Support
-from surprax.numerics.elementary import by_dtype, log1mexp, log1p_minus, log_ratio, with_derivatives
+from surprax.numerics.elementary import by_dtype, log1mexp, log1p_minus, with_derivatives
 from surprax.numerics.gamma import log_beta, log_gamma_difference, stirling_error
 from surprax.numerics.incomplete_beta import log_betainc
 from surprax.numerics.normal import gauss_legendre, normal_quantile_from_log
-from surprax.numerics.quadrature import divergence_on_nodes
+from surprax.numerics.quadrature import Located, divergence_on_nodes
 
 __all__ = ["StudentT", "log1p_square", "move_student", "survey_student"]
 
@@ -102,22 +102,8 @@ class StudentT(Distribution):
         return jnp.log(self.scale) + _HALF_LOG_2PI - _half_step(self.df) + (half + 0.5) * rise
 
     def _kl(self, q: Self) -> Array:
-        df, q_df, loc, scale, q_loc, q_scale = jnp.broadcast_arrays(self.df, q.df, self.loc, self.scale, q.loc, q.scale)
-        change = log_ratio(scale, q_scale)[None]
-        nu, q_nu = df[None], q_df[None]
-        constant, bend = _half_step(q_nu) - _HALF_LOG_2PI, _bend(nu, q_nu)
-
-        def densities(z: Array, w: Array, difference: Array) -> tuple[Array, Array, Array]:
-            log_p = _log_standard(z, nu)
-            log_q = constant - _kernel(w, q_nu) + change
-            # (1 + w²/q.df)/(1 + z²/q.df) − 1
-            radius = jnp.hypot(jnp.sqrt(q_nu), z)
-            relative = difference / radius * ((2.0 * z + difference) / radius)
-            near = jnp.abs(relative) < 0.5
-            moved = -0.5 * (q_nu + 1.0) * jnp.log1p(jnp.where(near, relative, 0.0))
-            return log_p, log_q, jnp.where(near, change + moved + bend(z), log_q - log_p)
-
-        return divergence_on_nodes((loc, scale, _width(df)), (q_loc, q_scale, _width(q_df)), densities)
+        leaves = jnp.broadcast_arrays(self.loc, self.scale, self.df, q.loc, q.scale, q.df)
+        return divergence_on_nodes(_LOCATED, tuple(leaves[:3]), tuple(leaves[3:]))
 
     # Maximum likelihood.
 
@@ -310,32 +296,39 @@ def _width(nu: Array) -> Array:
     return 1.4 * jnp.sqrt(nu / (nu + 1.0))
 
 
-def _bend(nu: Array, q_nu: Array) -> Callable[[Array], Array]:
-    """z ↦ the change of the standard log-density at z from ν to q.ν: the integral of its slope, where they are close.
+def _bend(z: Array, nu: Array, q_nu: Array) -> Array:
+    """The change of the standard log-density at z from ν to q.ν: the integral of its slope, where they are close.
 
     Far apart it is a difference, of what is left beside −z²/2 where z is small.
     """
     close = (q_nu < 2.0 * nu) & (nu < 2.0 * q_nu)
     step = jnp.where(close, q_nu - nu, 0.0)
-    nodes, shares = gauss_legendre(by_dtype(step, 5, 10))
-    nodes, shares = (jnp.asarray(v, step.dtype).reshape(-1, *[1] * step.ndim) for v in (nodes, shares))  # type: ignore[assignment]
+    nodes, shares = gauss_legendre(by_dtype(z, 5, 10))
+    nodes, shares = (jnp.asarray(v, z.dtype).reshape(-1, *[1] * z.ndim) for v in (nodes, shares))
     between = nu[None] + nodes * step[None]
-    constants = _half_step_slope(between)
-    change = _half_step(q_nu) - _half_step(nu)
-    least = jnp.minimum(nu, q_nu)
+    slopes = jnp.sum(shares * (_half_step_slope(between) - _kernel_slope(z[None], between)), axis=0)
 
     def left(z: Array, nu: Array) -> Array:
         u = z * z / nu
         return 0.5 * jnp.log1p(u) + 0.5 * nu * log1p_minus(u)
 
-    def at(z: Array) -> Array:
-        slopes = jnp.sum(shares * (constants - _kernel_slope(z[None], between)), axis=0)
-        inner = jnp.abs(z) < jnp.sqrt(least)
-        small = jnp.where(inner, z, 0.0)
-        apart = jnp.where(inner, left(small, nu) - left(small, q_nu), _kernel(z, nu) - _kernel(z, q_nu))
-        return jnp.where(close, step * slopes, change + apart)
+    inner = jnp.abs(z) < jnp.sqrt(jnp.minimum(nu, q_nu))
+    small = jnp.where(inner, z, 0.0)
+    apart = jnp.where(inner, left(small, nu) - left(small, q_nu), _kernel(z, nu) - _kernel(z, q_nu))
+    return jnp.where(close, step * slopes, _half_step(q_nu) - _half_step(nu) + apart)
 
-    return at
+
+def _log_ratio(z: Array, w: Array, difference: Array, change: Array, shapes: Any, q_shapes: Any) -> Array:
+    (nu,), (q_nu,) = shapes, q_shapes
+    # (1 + w²/q.ν)/(1 + z²/q.ν) − 1
+    radius = jnp.hypot(jnp.sqrt(q_nu), z)
+    relative = difference / radius * ((2.0 * z + difference) / radius)
+    near = jnp.abs(relative) < 0.5
+    moved = -0.5 * (q_nu + 1.0) * jnp.log1p(jnp.where(near, relative, 0.0))
+    return change + jnp.where(near, moved + _bend(z, nu, q_nu), _log_standard(w, q_nu) - _log_standard(z, nu))
+
+
+_LOCATED = Located(_width, _log_standard, _log_ratio)
 
 
 # Maximum likelihood: five sums over the data give the likelihood with its gradient and Hessian.

@@ -20,6 +20,7 @@ from surprax.families.exponential import direct_log_likelihood
 from surprax.families.fitting import has_moments, reduce_rows
 from surprax.families.outcomes import Outcome
 from surprax.numerics.precision import float64_scope
+from surprax.numerics.shapes import one_of_few, padded
 
 __all__ = ["Folds", "Score", "score"]
 
@@ -53,7 +54,7 @@ class Folds:
             x = np.random.default_rng(np.asarray(jax.random.key_data(key)).astype(np.uint32)).permutation(x)
         share = -(-len(x) // folds)
         if len(x) <= PADDED_ROWS:
-            share = _one_of_few(share)
+            share = one_of_few(share)
         padding = share * folds - len(x)
         if not padding:
             return cls(np.ascontiguousarray(x.reshape(share, folds).T), None, extremes)
@@ -82,8 +83,8 @@ class Folds:
             spread = np.zeros((len(counts), len(every)))
             spread[:, values.astype(np.int64)] = counts
             return every, spread
-        missing = _one_of_few(len(values)) - len(values)
-        return np.append(values, np.repeat(values[-1:], missing)), np.pad(counts, ((0, 0), (0, missing)))
+        size = one_of_few(len(values))
+        return padded(values, size, values[-1]), padded(counts, size, 0.0)
 
     @cached_property
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
@@ -96,11 +97,6 @@ class Folds:
     def on_device(self) -> tuple[Any, Any]:
         """`rows` and `weights` as JAX arrays; to be asked for inside a float64 scope."""
         return jnp.asarray(self.rows), None if self.weights is None else jnp.asarray(self.weights)
-
-
-def _one_of_few(size: int) -> int:
-    """The least of 64, 256, 1024, … that is not below `size`."""
-    return max(64, 4 ** -(-(max(size, 1) - 1).bit_length() // 2))
 
 
 class Score(NamedTuple):

@@ -30,8 +30,8 @@ from surprax.numerics.elementary import (
     log_quotient,
 )
 from surprax.numerics.gamma import log_beta, log_factorial, log_gamma_difference, log_minus_digamma, stirling_error
-from surprax.numerics.incomplete_gamma import SHIFT, SHIFT_BELOW, complement_slope, depth, integrate_decay, move
-from surprax.numerics.normal import HALF_LOG_2PI, normal_quantile_from_log
+from surprax.numerics.incomplete_gamma import SHIFT, SHIFT_BELOW, complement_slope, depth, integrate_decay
+from surprax.numerics.normal import HALF_LOG_2PI, move, normal_quantile_from_log
 
 __all__ = ["beta_quantile_from_log", "log_betainc", "log_betaincc"]
 

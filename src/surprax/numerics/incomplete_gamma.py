@@ -19,7 +19,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from surprax.numerics.elementary import (
@@ -31,7 +30,7 @@ from surprax.numerics.elementary import (
     log_ratio,
 )
 from surprax.numerics.gamma import log_factorial, log_gamma, log_minus_digamma, stirling_error
-from surprax.numerics.normal import HALF_LOG_2PI, gauss_legendre, normal_quantile_from_log
+from surprax.numerics.normal import HALF_LOG_2PI, gauss_legendre, move, normal_quantile_from_log
 
 __all__ = ["gamma_quantile_from_log", "log_gammainc", "log_gammaincc"]
 
@@ -59,12 +58,6 @@ def integrate_decay(terms: Callable[[Array], tuple[Array, ...]], cut: Array, unr
 
     start = tuple(jnp.zeros_like(cut) for _ in jax.eval_shape(terms, cut))
     return tuple(cut * total for total in jax.lax.scan(add, start, rule, unroll=unroll)[0])
-
-
-def move(out: Array, *terms: tuple[Array, Array | SymbolicZero]) -> Array:
-    """Σ slope·tangent over the arguments that vary: the tangent of `out`."""
-    moving = [slope * tangent for slope, tangent in terms if not isinstance(tangent, SymbolicZero)]
-    return jnp.broadcast_to(sum(moving, start=jnp.zeros((), out.dtype)), out.shape)
 
 
 def _is_lower(a: Array, x: Array) -> Array:

@@ -8,11 +8,13 @@ exponent kept apart. Logarithms therefore never underflow, and their derivatives
 import functools
 import math
 from decimal import Decimal, localcontext
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.custom_derivatives import SymbolicZero
 from jax.scipy.special import erf
 from jax.typing import ArrayLike
 
@@ -90,13 +92,31 @@ def gauss_legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array(nodes), np.array(weights)
 
 
-def _mills(z: Array) -> Array:
-    """Mills' ratio for 0 ≤ z ≤ ∞; its derivative keeps relative accuracy too, as M′ ~ −1/z² comes from one term."""
+def move(out: Array, *terms: tuple[Array, Array | SymbolicZero]) -> Array:
+    """Σ slope·tangent over the arguments that vary: the tangent of `out`."""
+    moving = [slope * tangent for slope, tangent in terms if not isinstance(tangent, SymbolicZero)]
+    return jnp.broadcast_to(sum(moving, start=jnp.zeros((), out.dtype)), out.shape)
+
+
+def _mills_series(z: Array) -> Array:
     t = 1 - 10 / (z + 5)  # not (z − 5)/(z + 5), which is NaN at infinity
     current, previous = jnp.zeros_like(z), jnp.zeros_like(z)
     for coefficient in reversed(_MILLS[1 : by_dtype(z, 15, 28)]):
         current, previous = 2 * t * current - previous + coefficient, current
     return (t * current - previous + _MILLS[0]) / (1 + z)
+
+
+def _mills_slope(z: Array) -> Array:
+    """M′ = zM − 1, which cancels for large z; there the slope of the series is good, as M′ ~ −1/z² comes from one term."""
+    near = z < 0.7
+    from_series = jax.jvp(_mills_series, (z,), (jnp.ones_like(z),))[1]
+    return jnp.where(near, jnp.where(near, z, 0) * _mills_series(z) - 1, from_series)
+
+
+@with_derivatives(_mills_slope)
+def _mills(z: Array) -> Array:
+    """Mills' ratio for 0 ≤ z ≤ ∞."""
+    return _mills_series(z)
 
 
 def _split(z: Array) -> tuple[Array, Array]:
@@ -241,44 +261,52 @@ def _mills_difference(z: Array, width: Array) -> Array:
     """M(z) − M(z + width) for z > −1, width ≥ 0: as −∫M′ where the two are close, so that nothing cancels."""
     close = width < 1 + z
     span = jnp.where(close, width, 0)
-    area = jnp.zeros_like(z)
-    for node, weight in zip(*gauss_legendre(by_dtype(z, 6, 12)), strict=True):
-        slope = jax.jvp(mills_ratio, (z + float(node) * span,), (jnp.ones_like(z),))[1]
-        area = area - float(weight) * slope
+    rule = [jnp.asarray(values, z.dtype) for values in gauss_legendre(by_dtype(z, 6, 12))]
+
+    def add(total: Array, rule: list[Array]) -> tuple[Array, None]:
+        node, weight = rule
+        return total - weight * jax.jvp(mills_ratio, (z + node * span,), (jnp.ones_like(z),))[1], None
+
+    area = jax.lax.scan(add, jnp.zeros_like(z), rule)[0]
     return jnp.where(close, area * span, mills_ratio(z) - mills_ratio(z + jnp.where(close, 1, width)))
 
 
-def _inverse_gaussian_parts(x: Array, mean: Array, shape: Array) -> tuple[Array, Array, Array, Array]:
-    """(whether the lower tail is taken, z₁, z₂, that tail divided by φ(z₁))."""
+def _is_left(x: Array, mean: Array, shape: Array) -> tuple[Array, Array]:
+    """(whether x is left of the median, nearly: then the lower tail is computed; z₁)."""
+    z = jnp.sqrt(shape / x) * ((x - mean) / mean)
+    return z < -0.5, z
+
+
+def _inverse_gaussian_tail(x: Array, mean: Array, shape: Array) -> tuple[Array, Array, Array, Array]:
+    """The log of the tail of `_is_left`, and its slopes in x, mean and shape."""
+    left, z = _is_left(x, mean, shape)
     scale = jnp.sqrt(shape / x)
-    z, reflected = scale * ((x - mean) / mean), scale * (x / mean + 1)
-    lower = z < -0.5
-    below = _mills(jnp.where(lower, -z, 1)) + _mills(reflected)
-    above = _mills_difference(jnp.where(lower, 0, z), 2 * scale)
-    return lower, z, reflected, jnp.where(lower, below, above)
+    reflected = scale * (x / mean + 1)
+    mills, mills_slope = jax.jvp(_mills, (reflected,), (jnp.ones_like(reflected),))
+    below = _mills(jnp.where(left, -z, 1)) + mills
+    above = _mills_difference(jnp.where(left, 0, z), 2 * scale)
+    # The tail and how it moves, both divided by φ(z₁). In the mean, 2 shape M(z₂)/mean² is all that does not cancel; in
+    # the shape it is 2M(z₂)/mean − 1/√(shape·x), here with M = (1 + M′)/z put in so that nothing large is subtracted.
+    tail = jnp.where(left, below, -above)
+    return (
+        jnp.log(jnp.abs(tail)) - 0.5 * z * z - HALF_LOG_2PI,
+        scale / (x * tail),
+        -2 * (shape / mean) * (mills / mean) / tail,
+        2 * (0.5 * ((x - mean) / x) + mills_slope) / (mean * reflected * tail),
+    )
 
 
-def _inverse_gaussian_slope_in_x(x: Array, mean: Array, shape: Array) -> Array:
-    lower, _, _, ratio = _inverse_gaussian_parts(x, mean, shape)
-    return jnp.where(lower, 1, -1) * jnp.sqrt(shape / x) / (x * ratio)
-
-
-def _inverse_gaussian_slope_in_mean(x: Array, mean: Array, shape: Array) -> Array:
-    lower, _, z, ratio = _inverse_gaussian_parts(x, mean, shape)
-    return jnp.where(lower, -2, 2) * (shape / mean) * (_mills(z) / mean) / ratio
-
-
-def _inverse_gaussian_slope_in_shape(x: Array, mean: Array, shape: Array) -> Array:
-    # 2M(z₂)/mean − 1/√(shape·x), with M(z) = (1 + M′(z))/z put in so that nothing large is subtracted.
-    lower, _, z, ratio = _inverse_gaussian_parts(x, mean, shape)
-    minus_moment = jax.jvp(_mills, (z,), (jnp.ones_like(z),))[1]
-    return jnp.where(lower, 2, -2) * (0.5 * ((x - mean) / x) + minus_moment) / (mean * z * ratio)
-
-
-@with_derivatives(_inverse_gaussian_slope_in_x, _inverse_gaussian_slope_in_mean, _inverse_gaussian_slope_in_shape)
+@jax.custom_jvp
 def _log_inverse_gaussian_tail(x: Array, mean: Array, shape: Array) -> Array:
-    _, z, _, ratio = _inverse_gaussian_parts(x, mean, shape)
-    return jnp.log(ratio) - 0.5 * z * z - HALF_LOG_2PI
+    return _inverse_gaussian_tail(x, mean, shape)[0]
+
+
+def _log_inverse_gaussian_tail_jvp(primals: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    value, *slopes = _inverse_gaussian_tail(*primals)
+    return value, move(value, *zip(slopes, tangents, strict=True))
+
+
+_log_inverse_gaussian_tail.defjvp(_log_inverse_gaussian_tail_jvp, symbolic_zeros=True)
 
 
 def _log_inverse_gaussian_tails(x: ArrayLike, mean: ArrayLike, shape: ArrayLike) -> tuple[Array, Array]:
@@ -287,14 +315,14 @@ def _log_inverse_gaussian_tails(x: ArrayLike, mean: ArrayLike, shape: ArrayLike)
     valid = (x >= 0) & (mean > 0) & (shape > 0)
     inside = valid & (x > 0) & (x < jnp.inf)
     x_in, mean, shape = (jnp.where(inside, value, 1) for value in (x, mean, shape))
-    lower, *_ = _inverse_gaussian_parts(x_in, mean, shape)
+    left, _ = _is_left(x_in, mean, shape)
     log_tail = _log_inverse_gaussian_tail(x_in, mean, shape)
     log_other = log1mexp(-log_tail)
     outside = jnp.where(valid, 0.0, jnp.nan)
     log_p_edge, log_q_edge = outside + jnp.where(x == 0, -jnp.inf, 0), outside - jnp.where(x == 0, 0, jnp.inf)
     return (
-        jnp.where(inside, jnp.where(lower, log_tail, log_other), log_p_edge),
-        jnp.where(inside, jnp.where(lower, log_other, log_tail), log_q_edge),
+        jnp.where(inside, jnp.where(left, log_tail, log_other), log_p_edge),
+        jnp.where(inside, jnp.where(left, log_other, log_tail), log_q_edge),
     )
 
 

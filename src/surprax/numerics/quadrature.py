@@ -9,17 +9,20 @@ linear within a width of either centre and logarithmic away from both, so that e
 inverted in closed form, for z and for w each to full relative accuracy.
 """
 
+import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 from jax.typing import ArrayLike
 
-from surprax.numerics.elementary import as_floats, by_dtype, expm1_minus
+from surprax.numerics.elementary import as_floats, by_dtype, expm1_minus, log_ratio
 
-__all__ = ["divergence_on_nodes", "lift", "two_centre_nodes"]
+__all__ = ["Located", "divergence_on_nodes", "two_centre_nodes"]
 
 _STRETCH = 24.0
 """Where t runs ahead of the equidistant τ: t = τ (1 + (τ/24)⁶) carries the rule far out in heavy tails, and not before."""
@@ -59,41 +62,68 @@ def two_centre_nodes(ratio: ArrayLike, shift: ArrayLike) -> tuple[Array, Array, 
     return z, w, weight / (1.0 / jnp.cosh(alpha) + ratio / jnp.cosh(beta))
 
 
-def divergence_on_nodes(
-    p: tuple[Array, Array, Array],
-    q: tuple[Array, Array, Array],
-    densities: Callable[[Array, Array, Array], tuple[Array, Array, Array]],
-) -> Array:
+class Located(NamedTuple):
+    """A family of densities with loc and scale (and other parameters, `shapes`), for `divergence_on_nodes`.
+
+    Attributes:
+        width: (*shapes) ↦ how many scales from its centre the density is analytic, or spread out, whichever is less.
+        log_standard: (z, *shapes) ↦ log density at loc 0 and scale 1.
+        log_ratio: (z, w, w − z, log(scale/q.scale), shapes, q_shapes) ↦ log q/p where x is at z under p and at w under q: in a
+            form that keeps its digits where the two are close.
+    """
+
+    width: Callable[..., Any]
+    log_standard: Callable[..., Array]
+    log_ratio: Callable[..., Array]
+
+
+type _Leaves = tuple[Array, ...]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def divergence_on_nodes(family: Located, p: _Leaves, q: _Leaves) -> Array:
     """KL(p‖q) = ∫ p (r − 1 − log r) dx with r = q/p: an integrand that is nowhere negative, so that nothing cancels as q → p.
 
-    Args:
-        p, q: (loc, scale, width) of each, of equal rank or scalar; `width` (in scales) is how far from its centre a density is
-            analytic. A new leading axis is added to them.
-        densities: (z, w, w − z) ↦ (log p + log p.scale, log q + log p.scale, log q/p) at z = (x − p.loc)/p.scale and
-            w = (x − q.loc)/q.scale, each in the form that keeps its digits.
-
-    The nodes do not move with the parameters: the derivative is ∫ (q − p) ∇log q − p log r ∇log p, term by term accurate too.
+    Shapes: p and q are (loc, scale, *shapes), arrays of one shape. The derivative, ∫ (q − p) ∂log q − p log r ∂log p, is summed on
+    the same nodes, and does not cancel either.
     """
-    loc, scale, width = p
-    q_loc, q_scale, q_width = q
-    z, w, weight = two_centre_nodes(
-        stop_gradient(scale * width / (q_scale * q_width)), stop_gradient((loc - q_loc) / (q_scale * q_width))
-    )
-    loc, scale, width, q_loc, q_scale, q_width = (lift(v) for v in (loc, scale, width, q_loc, q_scale, q_width))
-    z, w, weight = (stop_gradient(v) for v in (width * z, q_width * w, width * weight))
-    # The same numbers, as functions of the parameters at fixed x.
-    z = ((stop_gradient(loc) - loc) + stop_gradient(scale) * z) / scale
-    w = ((stop_gradient(q_loc) - q_loc) + stop_gradient(q_scale) * w) / q_scale
-    difference = ((loc - q_loc) + z * (scale - q_scale)) / q_scale
-    log_p, log_q, log_r = densities(z, w, difference)
-    rescaled = jnp.log(stop_gradient(scale) / scale)
-    p_x, q_x = jnp.exp(log_p + rescaled), jnp.exp(log_q + rescaled)
+    weight, p_x, q_x, log_r = _on_nodes(family, p, q)[0]
     above = log_r > 1.0
     near = p_x * expm1_minus(jnp.where(above, 0.0, log_r))
     return jnp.sum(weight * jnp.where(above, q_x - p_x * (1.0 + log_r), near), axis=0)
 
 
-def lift(v: ArrayLike) -> Array:
-    """`v` with a new leading axis, unless it is a scalar."""
-    v = jnp.asarray(v)
-    return v[None] if v.ndim else v
+@divergence_on_nodes.defjvp
+def _(family: Located, primals: tuple[_Leaves, _Leaves], tangents: tuple[_Leaves, _Leaves]) -> tuple[Array, Array]:
+    (weight, p_x, q_x, log_r), log_densities = _on_nodes(family, *primals)
+    (_, dlog_p), (_, dlog_q) = (jax.jvp(f, v, dv) for f, v, dv in zip(log_densities, primals, tangents))
+    above = log_r > 1.0
+    excess = jnp.where(above, q_x - p_x, p_x * jnp.expm1(jnp.where(above, 0.0, log_r)))
+    slope = jnp.sum(weight * (excess * dlog_q - p_x * log_r * dlog_p), axis=0)
+    return divergence_on_nodes(family, *primals), slope
+
+
+def _on_nodes(family: Located, p: _Leaves, q: _Leaves) -> tuple[tuple[Array, ...], tuple[Callable[..., Array], ...]]:
+    """(weights, p, q, log q/p) at the nodes, and the two log-densities there as functions of (loc, scale, *shapes)."""
+    (loc, scale, *shapes), (q_loc, q_scale, *q_shapes) = (tuple(leaf[None] for leaf in leaves) for leaves in (p, q))
+    width, q_width = (family.width(*v) * jnp.ones_like(s) for v, s in ((shapes, scale), (q_shapes, q_scale)))
+    # The nodes stay where they are as the parameters move.
+    ratio, shift = scale * width / (q_scale * q_width), (loc - q_loc) / (q_scale * q_width)
+    z, w, weight = two_centre_nodes(stop_gradient(ratio)[0], stop_gradient(shift)[0])
+    z, w, weight = (stop_gradient(v) for v in (width * z, q_width * w, width * weight))
+
+    def at(leaves: _Leaves, z: Array) -> Array:
+        loc, scale, *shapes = (v[None] for v in leaves)
+        # z itself, but as a function of the parameters at fixed x
+        z = ((stop_gradient(loc) - loc) + stop_gradient(scale) * z) / scale
+        return family.log_standard(z, *shapes) + jnp.log(stop_gradient(scale) / scale)
+
+    log_densities = (lambda *leaves: at(leaves, z)), (lambda *leaves: at(leaves, w))
+    z = ((stop_gradient(loc) - loc) + stop_gradient(scale) * z) / scale
+    w = ((stop_gradient(q_loc) - q_loc) + stop_gradient(q_scale) * w) / q_scale
+    difference = ((loc - q_loc) + z * (scale - q_scale)) / q_scale
+    change = log_ratio(scale, q_scale)
+    log_r = family.log_ratio(z, w, difference, change, tuple(shapes), tuple(q_shapes))
+    p_x = jnp.exp(family.log_standard(z, *shapes) + jnp.log(stop_gradient(scale) / scale))
+    q_x = jnp.exp(family.log_standard(w, *q_shapes) + change + jnp.log(stop_gradient(scale) / scale))
+    return (weight, p_x, q_x, log_r), log_densities
