@@ -92,7 +92,7 @@ def test_missing_values_are_dropped_only_when_asked(run, tmp_path):
 
 
 BAD = {
-    "no such file": (None, (), "no such file|not found|exist"),
+    "no such file": (None, (), "There is no file"),
     "no such column": ("x\n1\n2\n", ("--column", "y"), "'y'"),
     "text in a numeric column": ("x\n1\ntwo\n3\n", ("--column", "x"), "line 3"),
     "empty": ("", (), "empty"),
@@ -104,7 +104,7 @@ BAD = {
     "one row": ("x\n1\n", (), "2 rows|1 row|all of its"),
     "unknown family": ("x\n1\n2\n", ("--families", "gama"), "Gamma"),
     "unknown unit": ("x\n1\n2\n", ("--unit", "byte"), "byte"),
-    "one fold": ("x\n1\n2\n", ("--folds", "1"), "1"),
+    "one fold": ("x\n1\n2\n", ("--folds", "1"), "folds.* 2"),
     "no such folder": ("x\n1\n2\n", ("--plot", "nowhere/at/all.png"), "folder"),
     "no numbers": ("x\na\nb\n", (), "text|numbers"),
 }

@@ -74,6 +74,10 @@ class Evidence(abc.ABC):
     def log_likelihood(self, distribution: Any) -> Any:
         """Total log-likelihood of a distribution, in nats."""
 
+    @abc.abstractmethod
+    def excess_surprise(self, distribution: Any) -> Any:
+        """Surprise of a distribution beyond that of the fit, in nats."""
+
     # What all kinds share.
 
     @property

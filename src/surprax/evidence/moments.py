@@ -109,6 +109,14 @@ class Moments(Evidence, kind="moments"):
         """
         return self.family._evidence_log_likelihood(self, distribution)
 
+    def excess_surprise(self, distribution: Any) -> Any:
+        """Surprise that `distribution` adds to what no member of the family can remove: n·KL(fit‖q) ≥ 0, in nats.
+
+        This is −log L(q) without its greatest constant, log L(fit), next to which float32 cannot hold differences of a few nats at
+        n = 1e9: the energy for a sampler. Where the evidence has no maximum it is −log L(q) without Σ log h.
+        """
+        return self.family._evidence_excess(self, distribution)
+
     @classmethod
     def _from_document(cls, family: Any, known: dict[str, Any], labels: Any, arrays: dict[str, Any]) -> Self:
         gaps = arrays["gaps"].reshape((*arrays["count"].shape, len(family.layout.gaps)))

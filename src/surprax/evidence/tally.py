@@ -86,7 +86,7 @@ class Tally(Evidence, kind="tally"):
 
     def log_likelihood(self, distribution: Any) -> Any:
         """Total log-likelihood of `distribution` in nats: Σ count(v) · log q(v) over the distinct values v."""
-        rank = max(np.ndim(leaf) for leaf in jax.tree.leaves(distribution))
+        rank = len(distribution.batch_shape)
         values = self.values.reshape((-1,) + (1,) * rank) if rank else self.values
         log_prob = distribution.log_prob(values)
         counts = jnp.moveaxis(jnp.asarray(self.counts), -1, 0)
@@ -95,6 +95,10 @@ class Tally(Evidence, kind="tally"):
         log_prob = log_prob.reshape(log_prob.shape + (1,) * (ranks - log_prob.ndim))
         counts, seen = (c.reshape(c.shape + (1,) * (ranks - c.ndim)) for c in (counts, seen))
         return jnp.sum(jnp.where(seen, counts * jnp.where(seen, log_prob, 0.0), 0.0), axis=0)
+
+    def excess_surprise(self, distribution: Any) -> Any:
+        """Surprise beyond that of the fit, log L(fit) − log L(q) ≥ 0, in nats; raises `ValueError` where there is no fit."""
+        return self.log_likelihood(self.fit()) - self.log_likelihood(distribution)
 
     @classmethod
     def _from_document(cls, family: Any, known: dict[str, Any], labels: Any, arrays: dict[str, Any]) -> Self:

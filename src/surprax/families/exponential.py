@@ -168,9 +168,12 @@ class ExponentialFamily(Distribution):
     @classmethod
     def _evidence_log_likelihood(cls, e: Moments, q: Any) -> Array:
         """Equation 4: n·(mean log-likelihood at the fit) − n·KL(fit‖q) + Σ log h; directly where there is no fit."""
-        if type(q) is not cls:
-            raise TypeError(f"Evidence for {cls.__name__} scores distributions of that family; got {type(q).__name__}.")
         return _score(*_at_maximum(e), q)
+
+    @classmethod
+    def _evidence_excess(cls, e: Moments, q: Any) -> Array:
+        """n·KL(fit‖q), or the negative of the direct log-likelihood where there is no fit."""
+        return _excess(*_at_maximum(e), q)
 
 
 @in_float64
@@ -188,9 +191,14 @@ def direct_log_likelihood(e: Moments, q: Any) -> Array:
 
 
 def _direct(cls: Any, q: Any, mean: Array, gaps: list[Array]) -> Array:
+    """Mean log-likelihood without log h: of the observation at the mean of the carrier, and what the gaps take off."""
     x = cls.layout.carrier.given(q._known()).inverse(mean)
-    base = cls._log_base(x, q._known())
-    value = q._log_density(x) - (0.0 if base is None else base)
+    if cls.discrete:  # whose density need not continue between whole numbers
+        statistics = q._sufficient_statistics(x)
+        value = sum(eta * t for eta, t in zip(q._natural(), statistics)) - q._log_normalizer()
+    else:
+        base = cls._log_base(x, q._known())
+        value = q._log_density(x) - (0.0 if base is None else base)
     for eta, row in zip(q._natural(), cls.gap_matrix):
         for factor, gap in zip(row, gaps):
             value = value + factor * eta * gap if factor else value
@@ -199,14 +207,26 @@ def _direct(cls: Any, q: Any, mean: Array, gaps: list[Array]) -> Array:
 
 @in_float64
 def _score(e: Moments, fit: Any, ok: Any, q: Any) -> Array:
+    q, fit, ok, count, log_base, below, direct = _parts(e, fit, ok, q)
+    return jnp.where(ok, count * fit._fitted_log_likelihood() - below, direct) + log_base
+
+
+@in_float64
+def _excess(e: Moments, fit: Any, ok: Any, q: Any) -> Array:
+    _, _, ok, _, _, below, direct = _parts(e, fit, ok, q)
+    return jnp.where(ok, below, -direct)
+
+
+def _parts(e: Moments, fit: Any, ok: Any, q: Any) -> tuple[Any, ...]:
+    """What equation 4 is made of, lined up: q, fit, whether it is one, n, Σ log h, n·KL(fit‖q), n·(direct form)."""
     cls = e.family
+    if type(q) is not cls:
+        raise TypeError(f"Evidence for {cls.__name__} scores distributions of that family; got {type(q).__name__}.")
     gaps = [e.gaps[..., j] for j in range(len(cls.layout.gaps))]
     q, fit, ok, count, mean, log_base, *gaps = align(q, fit, ok, e.count, e.mean, e.log_base, *gaps)
-    direct = _direct(cls, q, mean, gaps)
     # A stand-in keeps the unused branch finite, and with it the gradients.
     fit = jax.tree.map(lambda f, own: jnp.where(ok, f, jax.lax.stop_gradient(own)), fit, q)
-    below = count * fit._kl(q)
-    return jnp.where(ok, count * fit._fitted_log_likelihood() - below, count * direct) + log_base
+    return q, fit, ok, count, log_base, count * fit._kl(q), count * _direct(cls, q, mean, gaps)
 
 
 def _stack(components: Any) -> Array:
