@@ -181,7 +181,7 @@ for n in (100, 1_000, 10_000, 100_000, 1_000_000):
 # %% [markdown]
 # ## A Gaussian's surprise is squared error, a Laplace's is absolute error
 #
-# A parabola has a constant second difference. So squared error *is* Gaussian surprise, less a constant of 1.325 bit (σ = 1), and
+# A parabola has a constant second difference. So squared error *is* Gaussian surprise, less a constant of 1.326 bit (σ = 1), and
 # absolute error is Laplace surprise less 1 bit (b = 1): to choose a loss is to choose a distribution.
 
 # %%

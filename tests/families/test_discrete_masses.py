@@ -181,7 +181,7 @@ def test_slopes_at_the_ends_of_the_parameters(dtype):
     assert jax.grad(lambda p: Bernoulli(p).log_prob(0.0))(dtype(0.0)) == -1.0
     assert jax.grad(lambda p: Bernoulli(p).log_prob(1.0))(dtype(1.0)) == 1.0
     for q in (-np.inf, np.inf):
-        assert jax.grad(lambda s: Binomial(3, logits=s).log_prob(0.0 if q < 0 else 3.0))(dtype(q)) == 0.0
+        assert jax.grad(lambda s, q=q: Binomial(3, logits=s).log_prob(0.0 if q < 0 else 3.0))(dtype(q)) == 0.0
 
 
 @PRECISIONS
@@ -194,9 +194,8 @@ def test_negative_binomial_tends_to_poisson(dtype):
             np.testing.assert_allclose(d.log_prob(k), limit.log_prob(k), rtol=rtol)
             np.testing.assert_allclose(d.log_cdf(k), limit.log_cdf(k), rtol=10 * rtol)
             np.testing.assert_allclose(d.entropy(), limit.entropy(), rtol=rtol)
-    assert NegativeBinomial(3.0, np.inf).kl(NegativeBinomial(4.0, np.inf)) == pytest.approx(
-        float(Poisson(3.0).kl(Poisson(4.0))), rel=1e-5
-    )
+    apart = NegativeBinomial(3.0, np.inf).kl(NegativeBinomial(4.0, np.inf))
+    np.testing.assert_allclose(apart, Poisson(3.0).kl(Poisson(4.0)), rtol=1e-5)
 
 
 # Tails.
@@ -236,63 +235,3 @@ def test_tails_are_right_to_rounding(dtype):
             eps = np.finfo(dtype).eps
             assert abs(float(d.log_cdf(dtype(k))) - lower) <= 4 * eps * (abs(lower) + r)
             assert abs(float(d.log_sf(dtype(k))) - upper) <= 4 * eps * (abs(upper) + min(k, r) + 1)
-
-
-# Quantiles.
-
-
-@PRECISIONS
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Poisson(3.0),
-        lambda: Poisson(1e6),
-        lambda: Binomial(40, 0.2),
-        lambda: Binomial(10**6, 0.3),
-        lambda: Geometric(0.3),
-        lambda: NegativeBinomial(3.0, 2.0),
-        lambda: NegativeBinomial(1e4, 0.5),
-        lambda: NegativeBinomial(1e3, 1e9),
-    ],
-)
-def test_quantile_of_the_cdf_is_the_count(make, dtype):
-    d = make()
-    sd = float(d.stddev)
-    k = np.unique(np.floor(np.maximum(float(d.mean) + sd * np.linspace(-2.5, 2.5, 41), 0.0))).astype(dtype)
-    keep = np.asarray(d.sf(k)) > 64 * np.finfo(dtype).eps  # beyond, cdf(k) is no longer known apart from 1
-    p = np.asarray(d.cdf(k))
-    step = np.exp(np.asarray(d.log_prob(k))) > 16 * np.finfo(dtype).eps * np.maximum(p, 1e-3)
-    np.testing.assert_array_equal(np.asarray(d.icdf(p))[keep & step], k[keep & step])
-    q = np.asarray(d.sf(k))
-    np.testing.assert_array_equal(np.asarray(d.isf(q))[keep & step], k[keep & step])
-
-
-@PRECISIONS
-def test_quantile_is_the_least_count_that_reaches(dtype):
-    p = np.array([1e-12, 1e-3, 0.2, 0.5, 0.8, 0.999], dtype)
-    for d in (
-        Poisson(2.5),
-        Binomial(30, 0.9),
-        Geometric(0.05),
-        NegativeBinomial(0.5, 0.05),
-        NegativeBinomial(1e6, 1e-3),
-    ):
-        k = np.asarray(d.icdf(p))
-        slack = 1 + 64 * np.finfo(dtype).eps
-        assert np.all(np.asarray(d.cdf(k)) * slack >= p)
-        assert np.all(np.where(k > 0, np.asarray(d.cdf(k - 1)), 0.0) <= p * slack)
-
-
-def test_quantiles_of_enormous_counts():
-    with jax.enable_x64(True):
-        for d in (Poisson(1e9), Binomial(10**9, 0.5), NegativeBinomial(1e9, 1e9), Geometric(1e-9)):
-            k = np.asarray(d.icdf(np.array([1e-6, 0.3, 0.99])))
-            np.testing.assert_array_equal(np.asarray(d.icdf(d.cdf(k))), k)
-            far = d.isf(1e-20)
-            assert float(d.sf(far)) <= 1e-20 <= float(d.sf(far - 1))
-
-
-def test_quantile_is_flat():
-    assert jax.grad(lambda r: Poisson(r).icdf(0.3))(3.0) == 0.0
-    assert jax.grad(lambda p: Binomial(5, p).icdf(0.3))(0.4) == 0.0
-    assert jax.grad(lambda p: Bernoulli(p).icdf(0.3))(0.4) == 0.0

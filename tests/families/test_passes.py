@@ -290,7 +290,7 @@ def test_curvature_of_kl_is_the_fisher_information(family, dtype):
 
 
 @each_dtype
-@pytest.mark.parametrize("family", (Logistic, StudentT), ids=lambda f: f.__name__)
+@pytest.mark.parametrize("family", [Logistic, StudentT], ids=lambda f: f.__name__)
 def test_kl_far_apart_is_finite_and_right(family, dtype):
     df = () if family is Logistic else (4.0,)
     with jax.enable_x64(dtype == np.float64):

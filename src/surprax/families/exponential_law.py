@@ -13,7 +13,7 @@ from surprax.families.exponential import ExponentialFamily
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import NONNEGATIVE, Support
-from surprax.numerics.elementary import log1mexp, log_ratio_minus, with_derivatives
+from surprax.numerics.elementary import log1mexp, scale_divergence
 
 __all__ = ["Exponential"]
 
@@ -119,9 +119,3 @@ class Exponential(ExponentialFamily):
 
     def _sample(self, key: Array, shape: tuple[int, ...]) -> Array:
         return jax.random.exponential(key, shape, jnp.result_type(float)) / self.rate
-
-
-@with_derivatives(lambda x, y: (x - y) / y * (1.0 / x), lambda x, y: (y - x) / y * (1.0 / y))
-def scale_divergence(x: Array, y: Array) -> Array:
-    """x/y − 1 − log(x/y) ≥ 0, to full relative accuracy as x → y (Itakura & Saito 1968): what a ratio of scales costs."""
-    return jnp.where((x < 0) | (y < 0), jnp.nan, -log_ratio_minus(x, y, x - y))

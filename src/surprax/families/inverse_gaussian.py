@@ -11,12 +11,11 @@ from surprax.evidence import Layout, Moments
 from surprax.evidence.layout import POSITIVE, RECIPROCAL
 from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
-from surprax.families.exponential_law import scale_divergence
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import POSITIVE as POSITIVE_NUMBERS
 from surprax.families.supports import Support
-from surprax.numerics.elementary import by_dtype, log_ratio, with_derivatives
+from surprax.numerics.elementary import by_dtype, log_ratio, scale_divergence, with_derivatives
 from surprax.numerics.normal import (
     HALF_LOG_2PI,
     log_inverse_gaussian_cdf,

@@ -10,11 +10,11 @@ from surprax.evidence import Layout, Moments
 from surprax.evidence.layout import LOG, SQUARE
 from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
-from surprax.families.exponential_law import scale_divergence
 from surprax.families.normal import Normal
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import parameter, positive, real
 from surprax.families.supports import POSITIVE, Support
+from surprax.numerics.elementary import scale_divergence
 
 __all__ = ["LogNormal"]
 

@@ -11,7 +11,15 @@ from jax import Array
 from surprax.families.base import Distribution, family
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
-from surprax.families.passes import Survey, averages, climb_in_stages, no_data, sample_quantiles, weighted_range
+from surprax.families.passes import (
+    Survey,
+    averages,
+    climb_in_stages,
+    mean_of,
+    no_data,
+    sample_quantiles,
+    weighted_range,
+)
 from surprax.families.supports import REAL, Support
 from surprax.numerics.elementary import logaddexp, with_derivatives
 from surprax.numerics.quadrature import Located, divergence_on_nodes
@@ -88,16 +96,15 @@ class Logistic(Distribution):
     def _fit_sample(
         cls, x: Array, weights: Array | None, known: dict[str, Any], start: Self | None = None
     ) -> tuple[Self, Outcome]:
-        """Newton's method in loc and log scale, from median and quartiles."""
+        """Newton's method in loc and log scale, from a median and the mean distance from it."""
         if x.shape[0] == 0:
             return no_data(cls, x)
         low, high = weighted_range(x, weights)
         same = low >= high
         if start is None:
-            lower, median, upper = sample_quantiles(x, weights, (0.25, 0.5, 0.75))
-            # The quartiles are at ± log 3 scales.
-            spread = jnp.where(upper > lower, (upper - lower) / (2.0 * np.log(3.0)), 0.5 * (high - low))
-            place = median, spread
+            (median,) = sample_quantiles(x, weights, (0.5,))
+            # The mean distance from the median is 2 log 2 scales.
+            place = median, mean_of(weights)(jnp.abs(x - median)) / (2.0 * np.log(2.0))
         else:
             place = start.loc, start.scale
         limit = jnp.where(same, 0, 60)

@@ -304,7 +304,7 @@ def _bend(z: Array, nu: Array, q_nu: Array) -> Array:
     close = (q_nu < 2.0 * nu) & (nu < 2.0 * q_nu)
     step = jnp.where(close, q_nu - nu, 0.0)
     nodes, shares = gauss_legendre(by_dtype(z, 5, 10))
-    nodes, shares = (jnp.asarray(v, z.dtype).reshape(-1, *[1] * z.ndim) for v in (nodes, shares))
+    nodes, shares = (jnp.asarray(v, z.dtype).reshape(-1, *[1] * z.ndim) for v in (nodes, shares))  # type: ignore[assignment]
     between = nu[None] + nodes * step[None]
     slopes = jnp.sum(shares * (_half_step_slope(between) - _kernel_slope(z[None], between)), axis=0)
 

@@ -22,7 +22,7 @@ from surprax.families.outcomes import Outcome
 from surprax.numerics.precision import float64_scope
 from surprax.numerics.shapes import one_of_few, padded
 
-__all__ = ["Folds", "Score", "score"]
+__all__ = ["Folds", "Score", "score", "turns"]
 
 POINTWISE_ROWS = 100_000
 """Standard errors of differences are estimated from at most about this many rows, evenly spaced."""
@@ -47,21 +47,25 @@ class Folds:
 
     @classmethod
     def deal(cls, x: np.ndarray, folds: int, key: Any = None) -> "Folds":
-        """Row i goes to fold i mod K; with a JAX random key the rows are shuffled first."""
+        """Each run of K rows gives one to every fold, in an order that turns from run to run (see `turns`).
+
+        With a JAX random key the rows are shuffled first.
+        """
         x = x.astype(np.float64, copy=False)
         extremes = np.array([x.min(), x.max()])
         if key is not None:
             x = np.random.default_rng(np.asarray(jax.random.key_data(key)).astype(np.uint32)).permutation(x)
-        share = -(-len(x) // folds)
+        runs = -(-len(x) // folds)
         if len(x) <= PADDED_ROWS:
-            share = one_of_few(share)
-        padding = share * folds - len(x)
-        if not padding:
-            return cls(np.ascontiguousarray(x.reshape(share, folds).T), None, extremes)
-        padded = np.concatenate([x, np.full(padding, x[0])])
-        weights = np.concatenate([np.ones(len(x)), np.zeros(padding)])
-        rows, kept = (np.ascontiguousarray(a.reshape(share, folds).T) for a in (padded, weights))
-        return cls(rows, kept, extremes)
+            runs = one_of_few(runs)
+        size = runs * folds
+        order = (np.arange(folds)[:, None] - turns(runs, folds)) % folds
+
+        def dealt(values: np.ndarray) -> np.ndarray:
+            return np.take_along_axis(values.reshape(runs, folds).T, order, axis=0)
+
+        weights = None if size == len(x) else dealt(padded(np.ones(len(x)), size, 0.0))
+        return cls(dealt(padded(x, size, x[0])), weights, extremes)
 
     @property
     def count(self) -> int:
@@ -97,6 +101,15 @@ class Folds:
     def on_device(self) -> tuple[Any, Any]:
         """`rows` and `weights` as JAX arrays; to be asked for inside a float64 scope."""
         return jnp.asarray(self.rows), None if self.weights is None else jnp.asarray(self.weights)
+
+
+def turns(runs: int, folds: int) -> np.ndarray:
+    """By how much each run of rows is turned before it is dealt: ⌊K·frac(run/φ)⌋, with the golden ratio φ.
+
+    Plain dealing, row i to fold i mod K, goes wrong when the data have a period that shares a factor with K: a fold then holds
+    other values than the rest. No whole-number period agrees with the golden ratio.
+    """
+    return np.floor(folds * ((np.arange(runs) * ((np.sqrt(5.0) - 1.0) / 2.0)) % 1.0)).astype(np.int64)
 
 
 class Score(NamedTuple):

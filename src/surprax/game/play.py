@@ -56,7 +56,7 @@ def play(
         unit: of the board: "bit", "nat", "ban" or "deciban".
         kind: "discrete", "continuous", or "auto": discrete if all values are whole numbers. A probability and a density are never
             ranked against each other.
-        key: JAX random key to deal rows to folds at random; without one, row i goes to fold i mod K.
+        key: JAX random key to deal rows to folds at random; without one, each run of K rows gives one to every fold.
         drop_missing: leave missing values out instead of refusing them.
         name: of the column, for the board; read off the data where they have one.
         progress: show a progress bar on the terminal (stderr); None: if there is one and the work is long.
@@ -69,7 +69,7 @@ def play(
 
     >>> import surprax as sx
     >>> board = sx.play({"fair": sx.Bernoulli(0.5), "fitted": sx.Bernoulli}, [1, 0, 0, 0, 1, 0] * 50)
-    >>> board.best.name, board["fair"].total / board.rows / np.log(2)
+    >>> board.best.name, round(board.in_unit(board["fair"].held_out), 6)
     ('fitted', 1.0)
     """
     nats_per(unit)

@@ -37,6 +37,7 @@ __all__ = [
     "logaddexp",
     "logsumexp",
     "polynomial",
+    "scale_divergence",
     "softmin",
     "with_derivatives",
     "xlog1py",
@@ -188,6 +189,12 @@ def log_ratio_minus(x: Array, y: Array, difference: Array) -> Array:
     r = difference * (1 / (x + y))
     near = r * (2 * (r * r) * atanh_tail(r * r) - u)
     return jnp.where((x >= y / 3) & (x <= 3 * y), near, log_quotient(x, y) - u)
+
+
+@with_derivatives(lambda x, y: (x - y) / y * (1.0 / x), lambda x, y: (y - x) / y * (1.0 / y))
+def scale_divergence(x: Array, y: Array) -> Array:
+    """x/y − 1 − log(x/y) ≥ 0, to full relative accuracy as x → y (Itakura & Saito 1968): what a ratio of scales costs."""
+    return jnp.where((x < 0) | (y < 0), jnp.nan, -log_ratio_minus(x, y, x - y))
 
 
 def deviance_from(x: Array, mu: Array, difference: Array) -> Array:

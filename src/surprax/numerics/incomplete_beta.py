@@ -82,8 +82,9 @@ def _front_slope(a: Array, b: Array, x: Array, y: Array) -> Array:
 
 def _kappa(u: Array, x: Array, y: Array) -> tuple[Array, Array]:
     """κ(u) = log(x + yeᵘ) − yu and its slope, by way of the smaller of x and y: little is lost to cancellation."""
-    sign = jnp.where(y <= 0.5, 1, -1).astype(x.dtype)
-    part, rest = jnp.minimum(x, y), jnp.maximum(x, y)
+    right = y <= 0.5
+    sign = jnp.where(right, 1, -1).astype(x.dtype)
+    part, rest = jnp.where(right, y, x), jnp.where(right, x, y)
     rise = part * jnp.expm1(sign * u)
     far = rise > 1
     near = part * expm1_minus(jnp.where(far, 0, sign * u)) + log1p_minus(jnp.where(far, 0, rise))
