@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.custom_derivatives import SymbolicZero
 
 from surprax.families.base import Distribution, family
 from surprax.families.outcomes import Outcome, Reason
@@ -256,16 +257,7 @@ def _log_below(z: Array, nu: Array) -> Array:
     return jnp.where(negative, tail, log1mexp(-tail))
 
 
-def _quantile_slope(log_tail: Array, nu: Array) -> Array:
-    return 1.0 / _tail_slope(_tail_quantile(log_tail, nu), nu)
-
-
-def _quantile_slope_in_df(log_tail: Array, nu: Array) -> Array:
-    z = _tail_quantile(log_tail, nu)
-    return -_tail_slope_in_df(z, nu) / _tail_slope(z, nu)
-
-
-@with_derivatives(_quantile_slope, _quantile_slope_in_df)
+@jax.custom_jvp
 def _tail_quantile(log_tail: Array, nu: Array) -> Array:
     """z ≥ 0 with log P(T > z) = log_tail, by Newton steps from Wallace's normal approximation (1959, Ann. Math. Stat. 30).
 
@@ -286,6 +278,19 @@ def _tail_quantile(log_tail: Array, nu: Array) -> Array:
 
     # A loop and not its unrolling: the incomplete beta function is a large program.
     return jax.lax.fori_loop(0, by_dtype(z, 5, 7), newton, z)
+
+
+def _tail_quantile_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
+    """By the implicit function theorem; the slope in df costs much, and only where it is wanted."""
+    (_, nu), (dlog_tail, dnu) = primals, tangents
+    z = _tail_quantile(*primals)
+    change = jnp.zeros_like(z) if isinstance(dlog_tail, SymbolicZero) else dlog_tail
+    if not isinstance(dnu, SymbolicZero):
+        change = change - _tail_slope_in_df(z, nu) * dnu
+    return z, change / _tail_slope(z, nu)
+
+
+_tail_quantile.defjvp(_tail_quantile_jvp, symbolic_zeros=True)
 
 
 # Divergence.

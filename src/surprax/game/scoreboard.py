@@ -49,8 +49,9 @@ class Entry:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Parameters by name, as Python numbers or lists."""
-        return {name: np.asarray(getattr(self.distribution, name)).tolist() for name in self.distribution.parameters}
+        """Parameters by name, as Python numbers or lists; logits are told as probabilities."""
+        names = ("probs" if name == "logits" else name for name in self.distribution.parameters)
+        return {name: np.asarray(getattr(self.distribution, name)).tolist() for name in names}
 
 
 @dataclass(frozen=True)
