@@ -45,14 +45,17 @@ class Kind(StrEnum):
     continuous = "continuous"
 
 
-EXAMPLES: tuple[tuple[str, str, str | None], ...] = (
-    ("doctor_visits", "visits", None),
-    ("strikes", "duration", None),
-    ("treasury_bills", "change", None),
-    ("engel", "income", None),
-    ("nile", "volume", None),
+EXAMPLES: tuple[tuple[str, str, str], ...] = (
+    ("doctor_visits", "visits", "auto"),
+    ("strikes", "duration", "continuous"),
+    ("treasury_bills", "change", "auto"),
+    ("engel", "income", "auto"),
+    ("nile", "volume", "continuous"),
 )
-"""Bundled data sets that `surprax examples` plays on, and the column and grouping of each."""
+"""Bundled data sets that `surprax examples` plays on, the column of each, and the kind of families.
+
+Days and flows are measured, even where they are written down as whole numbers.
+"""
 
 
 def main() -> None:
@@ -210,12 +213,12 @@ def examples_command(
     out.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=80, color_system=None)
     written = []
-    for name, column, by in EXAMPLES:
+    for name, column, kind in EXAMPLES:
         table = datasets.load(name)
         console.rule(style="dim", characters="─")
         console.print(datasets.describe(name).splitlines()[0])
         console.print()
-        board = play("all", table[column], by=None if by is None else table[by].values, name=column)
+        board = play("all", table[column], kind=kind, name=column)
         console.print(renderable(board))
         path = out / f"{name}.png"
         board.plot(path=path)

@@ -99,7 +99,8 @@ class Bernoulli(ExponentialFamily):
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
         logits = jax.lax.stop_gradient(self.logits)
-        at_zero = reached(-softplus(logits), -softplus(-logits), log_p, log_q)
+        lower = log_p <= log_q
+        at_zero = reached(-softplus(jnp.where(lower, logits, -logits)), lower, log_p, log_q)
         return jnp.where(jnp.isnan(logits), jnp.nan, jnp.where(at_zero, 0.0, 1.0))
 
     # Information.

@@ -30,7 +30,7 @@ from surprax.families.parameters import count, parameter, probability
 from surprax.families.supports import NONNEGATIVE_INTEGERS, Support
 from surprax.numerics.elementary import log1p_minus, log_ratio, with_derivatives
 from surprax.numerics.gamma import digamma_difference, log_binomial_coefficient
-from surprax.numerics.incomplete_beta import log_betainc, log_betaincc
+from surprax.numerics.incomplete_beta import log_betainc
 from surprax.numerics.precision import is_traced
 
 __all__ = ["Binomial"]
@@ -127,12 +127,18 @@ class Binomial(ExponentialFamily):
     # Distribution function.
 
     def _log_cdf(self, x: Array) -> Array:
-        p, q = jax.nn.sigmoid(self.logits), jax.nn.sigmoid(-self.logits)
-        return log_betaincc(x + 1.0, self.total_count - x, p, q)
+        return self._log_tail(x, True)
 
     def _log_sf(self, x: Array) -> Array:
+        return self._log_tail(x, False)
+
+    def _log_tail(self, x: Array, lower: Any) -> Array:
+        """log P(X ≤ x) = log I_q(n − x, x + 1) where `lower`, else log P(X > x) = log I_p(x + 1, n − x)."""
         p, q = jax.nn.sigmoid(self.logits), jax.nn.sigmoid(-self.logits)
-        return log_betainc(x + 1.0, self.total_count - x, p, q)
+        a, b = self.total_count - x, x + 1.0
+        return log_betainc(
+            jnp.where(lower, a, b), jnp.where(lower, b, a), jnp.where(lower, q, p), jnp.where(lower, p, q)
+        )
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
         variance = self._variance()

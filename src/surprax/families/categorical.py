@@ -169,7 +169,9 @@ class Categorical(ExponentialFamily):
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
         log_cdf, log_sf = jax.lax.stop_gradient(self._log_tails())
-        short = ~reached(log_cdf, log_sf, _beside(log_cdf, log_p), _beside(log_sf, log_q))
+        log_p, log_q = _beside(log_cdf, log_p), _beside(log_cdf, log_q)
+        lower = log_p <= log_q
+        short = ~reached(jnp.where(lower, log_cdf, log_sf), lower, log_p, log_q)
         k = jnp.sum(short[..., :-1].astype(log_cdf.dtype), axis=-1)
         return jnp.where(jnp.isnan(log_cdf[..., -1]), jnp.nan, k)
 

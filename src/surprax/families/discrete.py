@@ -213,17 +213,17 @@ def least_whole(holds: Callable[[Array], Array], guess: Array, lower: Array, upp
     return jnp.where(bad, jnp.nan, number(found))
 
 
-def reached(log_cdf: Array, log_sf: Array, log_p: Array, log_q: Array) -> Array:
-    """Whether P(X ≤ k) ≥ p = 1 − q, decided in the smaller tail, up to the rounding of the probabilities.
+def reached(log_tail: Array, lower: Array, log_p: Array, log_q: Array) -> Array:
+    """Whether P(X ≤ k) ≥ p = 1 − q, by log P(X ≤ k) where `lower`, else by log P(X > k), up to rounding.
 
-    With the rounded number p = cdf(k), the answer at k is yes. Above ½ a probability is known to within ε only, which
-    is forgiven while it is a small part (1/64) of q.
+    With the rounded number p = cdf(k), the answer at k is yes. In the upper half p is known to within ε only, which is
+    forgiven while it is a small part (1/64) of q.
     """
     eps = float(jnp.finfo(log_p.dtype).eps)
     slack = jnp.where(log_q > np.log(64.0 * eps), eps * jnp.exp(-log_q), 0.0)
-    by_cdf = log_cdf >= log_p - 2.0 * eps * (1.0 - log_p)
-    by_sf = log_sf <= log_q + 2.0 * eps * (1.0 - log_q) + slack
-    return jnp.where(log_p <= log_q, by_cdf, by_sf)
+    by_cdf = log_tail >= log_p - 2.0 * eps * (1.0 - log_p)
+    by_sf = log_tail <= log_q + 2.0 * eps * (1.0 - log_q) + slack
+    return jnp.where(lower, by_cdf, by_sf)
 
 
 def smallest_quantile(
@@ -231,17 +231,18 @@ def smallest_quantile(
 ) -> Array:
     """The least whole number k from 0 to `upper` with P(X ≤ k) ≥ p, in the sense of `reached`; NaN for NaN parameters.
 
-    It starts from the normal quantile bent by the skewness (Cornish & Fisher 1938) and agrees with `d._log_cdf` and
-    `d._log_sf` whatever the start. Piecewise constant: its derivative is 0.
+    `d._log_tail(k, lower)` is log P(X ≤ k) where `lower`, else log P(X > k). The search starts from the normal quantile
+    bent by the skewness (Cornish & Fisher 1938). Piecewise constant: its derivative is 0.
     """
     z = normal_quantile_from_log(log_p, log_q)
     guess = jnp.floor(mean + jnp.sqrt(variance) * (z + skewness * (z * z - 1.0) / 6.0))
     guess, upper = jnp.broadcast_arrays(guess, jnp.asarray(upper, guess.dtype))
     d, log_p, log_q, guess, upper = jax.lax.stop_gradient((d, log_p, log_q, guess, upper))
+    lower = log_p <= log_q
 
     def holds(k: Array) -> Array:
         # The distribution function is not asked at the upper end, where it is 1.
         inner = jnp.minimum(k, upper - 1.0)
-        return reached(d._log_cdf(inner), d._log_sf(inner), log_p, log_q) | (k >= upper)
+        return reached(d._log_tail(inner, lower), lower, log_p, log_q) | (k >= upper)
 
     return least_whole(holds, guess, jnp.zeros_like(guess), upper)

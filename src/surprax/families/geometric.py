@@ -98,6 +98,9 @@ class Geometric(ExponentialFamily):
     def _log_sf(self, x: Array) -> Array:
         return -(x + 1.0) * softplus(self.logits)
 
+    def _log_tail(self, x: Array, lower: Array) -> Array:
+        return jnp.where(lower, self._log_cdf(x), self._log_sf(x))
+
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
         # An exact start; what remains is to agree with the distribution function to the last bit.
         start = jnp.ceil(-log_q / softplus(self.logits)) - 1.0

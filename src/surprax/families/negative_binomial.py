@@ -40,7 +40,7 @@ from surprax.numerics.gamma import (
     stirling_error,
     trigamma_minus_reciprocal,
 )
-from surprax.numerics.incomplete_beta import log_betainc, log_betaincc
+from surprax.numerics.incomplete_beta import log_betainc
 from surprax.numerics.normal import gauss_legendre
 
 __all__ = ["NegativeBinomial"]
@@ -162,14 +162,18 @@ class NegativeBinomial(ExponentialFamily):
     # Distribution function.
 
     def _log_cdf(self, x: Array) -> Array:
-        return log_betaincc(x + 1.0, self._shape, *self._shares())
+        return self._log_tail(x, True)
 
     def _log_sf(self, x: Array) -> Array:
-        return log_betainc(x + 1.0, self._shape, *self._shares())
+        return self._log_tail(x, False)
 
-    def _shares(self) -> tuple[Array, Array]:
-        """mean/(r + mean) and r/(r + mean)."""
-        return 1.0 / (1.0 + self._shape / self.mean), 1.0 / (1.0 + self.mean / self._shape)
+    def _log_tail(self, x: Array, lower: Any) -> Array:
+        """log P(X ≤ x) = log I_p(r, x + 1) where `lower`, else log P(X > x) = log I_q(x + 1, r), with p = r/(r + mean)."""
+        a, b = self._shape, x + 1.0
+        p, q = 1.0 / (1.0 + self.mean / a), 1.0 / (1.0 + a / self.mean)
+        return log_betainc(
+            jnp.where(lower, a, b), jnp.where(lower, b, a), jnp.where(lower, p, q), jnp.where(lower, q, p)
+        )
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
         variance = self._variance()

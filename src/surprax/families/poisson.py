@@ -86,6 +86,9 @@ class Poisson(ExponentialFamily):
     def _log_sf(self, x: Array) -> Array:
         return log_gammainc(x + 1.0, self.rate)
 
+    def _log_tail(self, x: Array, lower: Array) -> Array:
+        return jnp.where(lower, self._log_cdf(x), self._log_sf(x))
+
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
         skewness = 1.0 / jnp.sqrt(jnp.maximum(self.rate, 0.01))
         return smallest_quantile(self, log_p, log_q, self.rate, self.rate, skewness)
