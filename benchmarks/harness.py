@@ -132,13 +132,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Case:
-    """A benchmark, as data: `prepare(setting)` makes the contest."""
+    """A benchmark, as data: `prepare(setting)` makes the contest. `once`: it is about answers, and one turn will do."""
 
     name: str
     title: str
     prepare: Callable[[Setting], Contest]
     targets: tuple[Target, ...] = ()
     devices: tuple[str, ...] = ("cpu", "gpu", "tpu")
+    once: bool = False
 
     @property
     def group(self) -> str:
@@ -219,7 +220,7 @@ def run_case(case: Case, effort: Effort) -> dict[str, Any]:
             del result
         errors = _judged(case, contest, answers)
         del answers
-        turns, calls = take_turns(runs, effort) if effort.repeats else ({n: [t] for n, t in first.items()}, {})
+        turns, calls = take_turns(runs, effort) if effort.repeats and not case.once else ({n: [t] for n, t in first.items()}, {})
     entrants: dict[str, dict[str, Any]] = {
         name: {
             "seconds": [entrant.times * seconds for seconds in turns[name]],

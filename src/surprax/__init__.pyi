@@ -18,6 +18,7 @@ from .families import ExponentialFamily as ExponentialFamily
 from .families import Gamma as Gamma
 from .families import Geometric as Geometric
 from .families import Gumbel as Gumbel
+from .families import HalfNormal as HalfNormal
 from .families import InverseGamma as InverseGamma
 from .families import InverseGaussian as InverseGaussian
 from .families import Laplace as Laplace

@@ -21,6 +21,7 @@ FAMILIES = {
     "Gamma": sx.Gamma,
     "InverseGamma": sx.InverseGamma,
     "InverseGaussian": sx.InverseGaussian,
+    "HalfNormal": sx.HalfNormal,
     "Exponential": sx.Exponential,
     "Beta": sx.Beta,
 }

@@ -8,6 +8,7 @@ from surprax.families.beta import Beta
 from surprax.families.exponential_law import Exponential
 from surprax.families.gamma import Gamma
 from surprax.families.inverse_gamma import InverseGamma
+from surprax.families.half_normal import HalfNormal
 from surprax.families.inverse_gaussian import InverseGaussian
 from surprax.families.log_normal import LogNormal
 
@@ -33,6 +34,8 @@ CASES = [
     Case(lambda: Beta(0.3, 0.8), st.beta(0.3, 0.8)),
     Case(lambda: Beta(40.0, 3.0), st.beta(40.0, 3.0)),
     Case(lambda: Beta(44.0, 3.2), st.beta(44.0, 3.2)),
+    Case(lambda: HalfNormal(2.0), st.halfnorm(scale=2.0)),
+    Case(lambda: HalfNormal(0.03), st.halfnorm(scale=0.03)),
     Case(lambda: InverseGaussian(2.0, 3.0), st.invgauss(2.0 / 3.0, scale=3.0)),
     Case(lambda: InverseGaussian(1.0, 0.2), st.invgauss(5.0, scale=0.2)),
     Case(lambda: InverseGaussian(5.0, 400.0), st.invgauss(5.0 / 400.0, scale=400.0)),

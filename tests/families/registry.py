@@ -26,10 +26,10 @@ NODES = 8192
 """Integrals take this many points in every case, so that they share compiled code."""
 
 
-def nodes(case: Case) -> tuple[np.ndarray, np.ndarray]:
+def nodes(case: Case, *kinks: float) -> tuple[np.ndarray, np.ndarray]:
     """Points and weights so that Σ weights · f(points) = ∫ f, or the sum over whole numbers, for f like the density.
 
-    Gauss–Legendre panels between quantiles of SciPy's twin; the tails beyond 1e-40 (1e-16 for sums) are left out.
+    Gauss–Legendre panels between quantiles of SciPy's twin, and between places where another integrand has a kink; the tails beyond 1e-40 (1e-16 for sums) are left out.
     """
     if case.make().discrete:
         low, high = case.scipy.ppf(1e-16), case.scipy.isf(1e-16)
@@ -38,7 +38,7 @@ def nodes(case: Case) -> tuple[np.ndarray, np.ndarray]:
     else:
         tail = np.geomspace(1e-40, 0.01, 120)
         levels = np.concatenate(
-            [case.scipy.ppf(tail), case.scipy.ppf(np.linspace(0.01, 0.99, 61)), case.scipy.isf(tail)[::-1]]
+            [case.scipy.ppf(tail), kinks, case.scipy.ppf(np.linspace(0.01, 0.99, 61)), case.scipy.isf(tail)[::-1]]
         )
         low, high = case.scipy.support()
         edges = np.unique(levels[np.isfinite(levels) & (levels > low) & (levels < high)])

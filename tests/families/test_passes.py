@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-import scipy.stats as st
 
 from surprax.families.cauchy import Cauchy
 from surprax.families.gumbel import Gumbel, log_gamma_at_two
@@ -23,7 +22,7 @@ from surprax.families.uniform import Uniform
 from surprax.families.weibull import Weibull
 from surprax.numerics.quadrature import two_centre_nodes
 
-DIGITS = 60
+DIGITS = 50
 DTYPES = (np.float32, np.float64)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 
@@ -155,16 +154,21 @@ def points(family: type, count: int, seed: int, far: float, largest_df: float = 
     return [loc + scale * z, loc, scale]
 
 
-def worst(f: Callable[..., Any], ours: Callable[..., Any], args: list[np.ndarray], dtype: Any, by: int | None) -> float:
-    """Greatest excess of ours, or of its slope in one argument, over all points."""
+def worst(
+    f: Callable[..., Any], ours: Callable[..., Any], args: list[np.ndarray], dtype: Any, slopes: Any = ()
+) -> list[float]:
+    """Greatest excess of ours over all points, and of its slopes in the arguments of these numbers."""
     args = [a.astype(dtype) for a in args]
     with jax.enable_x64(dtype == np.float64):
-        arrays = [jnp.asarray(a) for a in args]
-        got = ours(*arrays) if by is None else jax.vmap(jax.grad(ours, argnums=by))(*arrays)
-        assert got.dtype == dtype
-    truth = f if by is None else lambda *v: slope(f, list(v), by)
-    rows = zip(np.asarray(got, np.float64), *(a.astype(np.float64) for a in args))
-    return max(excess(truth, v, [mp.mpf(a) for a in row], dtype) for v, *row in rows)
+        one = jax.value_and_grad(ours, argnums=tuple(slopes)) if slopes else lambda *v: (ours(*v), ())
+        value, gradient = jax.jit(jax.vmap(one))(*(jnp.asarray(a) for a in args))
+        assert all(v.dtype == dtype for v in (value, *gradient))
+    rows = [[mp.mpf(float(v)) for v in row] for row in zip(*args)]
+    truths = [f, *(lambda *v, by=by: slope(f, list(v), by) for by in slopes)]
+    return [
+        max(excess(truth, float(v), row, dtype) for v, row in zip(got, rows))
+        for truth, got in zip(truths, (value, *gradient))
+    ]
 
 
 # Densities, distribution functions, information.
@@ -174,10 +178,9 @@ def worst(f: Callable[..., Any], ours: Callable[..., Any], args: list[np.ndarray
 @each_family
 def test_log_density_and_its_slopes(family, dtype):
     args = points(family, 24, 1, far=1e4 if family is not Gumbel else 60.0)
-    ours = lambda x, *leaves: make(family, leaves).log_prob(x)
-    assert worst(DENSITY[family], ours, args, dtype, None) < 4
-    for by in range(len(args)):
-        assert worst(DENSITY[family], ours, args, dtype, by) < 8
+    value, *slopes = worst(DENSITY[family], lambda x, *v: make(family, v).log_prob(x), args, dtype, range(len(args)))
+    assert value < 4
+    assert max(slopes) < 8
 
 
 @each_dtype
@@ -185,17 +188,15 @@ def test_log_density_and_its_slopes(family, dtype):
 def test_log_tails_and_hazards(family, dtype):
     args = points(family, 12, 2, far=60.0, largest_df=2.5)
     for table, method in ((BELOW, "log_cdf"), (ABOVE, "log_sf")):
-        ours = lambda x, *leaves, method=method: getattr(make(family, leaves), method)(x)
         # The log-probability of what is nearly certain is minus the exponential of the other tail's.
-        assert worst(table[family], ours, args, dtype, None) < 40
-        assert worst(table[family], ours, args, dtype, 0) < 40
+        assert max(worst(table[family], lambda x, *v, m=method: getattr(make(family, v), m)(x), args, dtype, (0,))) < 40
 
 
 @each_dtype
 @pytest.mark.parametrize("family", ENTROPY, ids=lambda f: f.__name__)
 def test_entropy(family, dtype):
     args = points(family, 16, 3, far=10.0)[1:] if family is not Uniform else [np.zeros(16), locations(16, 3)[1]]
-    assert worst(ENTROPY[family], lambda *leaves: make(family, leaves).entropy(), args, dtype, None) < 4
+    assert worst(ENTROPY[family], lambda *v: make(family, v).entropy(), args, dtype)[0] < 4
 
 
 @each_dtype
@@ -208,100 +209,8 @@ def test_kl_and_its_slopes_also_next_to_zero(family, dtype):
         args = [scale, k, scale * np.exp(near / k), k * np.exp(turn)]
     else:
         args = [loc, scale, loc + scale * near, scale * np.exp(turn)]
-    ours = lambda *leaves: make(family, leaves[:2]).kl(make(family, leaves[2:]))
-    for by in (None, *range(4)):
-        assert worst(KL[family], ours, args, dtype, by) < 16
-
-
-def trapezoid(f: Callable[[Any], Any]) -> Any:
-    """∫ f over the line, z = sinh(1.5 sinh t)."""
-    total, step = mp.mpf(0), mp.mpf(1) / 32
-    for i in range(-160, 161):
-        u = mp.mpf(3) / 2 * mp.sinh(i * step)
-        total += f(mp.sinh(u)) * mp.cosh(u) * mp.cosh(i * step)
-    return total * step * 3 / 2
-
-
-def located_kl(family: type, p: list[Any], q: list[Any]) -> Any:
-    def standard(leaves):
-        if family is Logistic:
-            return lambda z: -abs(z) - 2 * mp.log1p(mp.exp(-abs(z)))
-        constant, n = student_constant(leaves[0]), leaves[0]
-        return lambda z: constant - (n + 1) / 2 * mp.log1p(z * z / n)
-
-    f, g = standard(p), standard(q)
-    (m, s), (n, t) = p[-2:], q[-2:]
-    return trapezoid(lambda z: mp.exp(f(z)) * (f(z) - g((m + s * z - n) / t))) + mp.log(t / s)
-
-
-PAIRS = [
-    (Logistic, (0.5, 2.0), (0.53, 2.1)),
-    (Logistic, (0.5, 2.0), (0.5 + 1e-5, 2.0 - 3e-5)),
-    (Logistic, (0.5, 2.0), (4.0, 0.9)),
-    (StudentT, (5.0, 0.5, 2.0), (5.5, 0.6, 1.9)),
-    (StudentT, (2.0, 0.5, 2.0), (2.0 + 1e-4, 0.5, 2.0)),
-    (StudentT, (1e3, 0.5, 2.0), (999.0, 0.5, 2.0)),
-    (StudentT, (1.0, 0.5, 2.0), (3.0, 2.0, 3.0)),
-    (StudentT, (1e5, 0.5, 2.0), (3.0, 0.5, 2.0)),
-]
-
-
-@each_dtype
-@pytest.mark.parametrize(("family", "p", "q"), PAIRS, ids=str)
-def test_kl_by_quadrature_is_right_in_relative_terms(family, p, q, dtype):
-    leaves = np.array([*p, *q], dtype)
-    with jax.enable_x64(dtype == np.float64):
-        ours = lambda *v: make(family, v[: len(p)]).kl(make(family, v[len(p) :]))
-        got, slopes = jax.value_and_grad(ours, argnums=tuple(range(len(leaves))))(*map(jnp.asarray, leaves))
-    with mp.workdps(40):
-        exact = [mp.mpf(float(v)) for v in leaves]
-        truth = lambda *v: located_kl(family, list(v[: len(p)]), list(v[len(p) :]))
-        tolerance = 60 * float(np.finfo(dtype).eps)
-        # A change of 1/df is what moves a density near the normal limit: its relative error is what rounding df leaves.
-        conditioning = max(1.0, *(v for v in leaves[[0, len(p)]])) if family is StudentT else 1.0
-        assert abs(float(got) / truth(*exact) - 1) < tolerance * conditioning**0.5
-        by = len(leaves) - 1 if p[-1] != q[-1] else len(p) if family is StudentT else 0
-        h = mp.mpf(10) ** -9
-        up, down = list(exact), list(exact)
-        up[by] += h
-        down[by] -= h
-        assert (
-            abs(float(slopes[by]) / ((truth(*up) - truth(*down)) / (2 * h)) - 1) < 4 * tolerance * conditioning + 1e-8
-        )
-
-
-@pytest.mark.parametrize("family", [Logistic, StudentT], ids=lambda f: f.__name__)
-def test_curvature_of_kl_is_the_fisher_information(family):
-    leaves = [4.0, 0.5, 2.0][3 - len(family.parameters) :]
-    if family is StudentT:
-        n, s = leaves[0], leaves[2]
-        spread = (float(mp.psi(1, mp.mpf(n) / 2) - mp.psi(1, mp.mpf(n + 1) / 2))) / 4 - (n + 5) / (
-            2 * n * (n + 1) * (n + 3)
-        )
-        cross = -2 / (s * (n + 1) * (n + 3))
-        truth = [[spread, 0, cross], [0, (n + 1) / (n + 3) / s**2, 0], [cross, 0, 2 * n / (n + 3) / s**2]]
-    else:
-        truth = np.diag([1 / 3, (3 + np.pi**2) / 9]) / leaves[1] ** 2
-    with jax.enable_x64(True):
-        at = jnp.array(leaves)
-        fisher = jax.hessian(lambda v: make(family, list(at)).kl(make(family, list(v))))(at)
-        np.testing.assert_allclose(fisher, truth, rtol=1e-13, atol=1e-14)
-
-
-@each_dtype
-@pytest.mark.parametrize("family", [Logistic, StudentT], ids=lambda f: f.__name__)
-def test_kl_far_apart_is_finite_and_right(family, dtype):
-    df = () if family is Logistic else (4.0,)
-    with jax.enable_x64(dtype == np.float64):
-        for q, truth in ((((100.0, 1.0), 98.0) if not df else ((100.0, 1.0), 18.859683647)), ((0.0, 1.0), 0.0)):
-            got = make(family, [jnp.asarray(v, dtype) for v in (*df, 0.0, 1.0)]).kl(
-                make(family, [jnp.asarray(v, dtype) for v in (*df, *q)])
-            )
-            np.testing.assert_allclose(got, truth, rtol=2e-6, atol=1e-12)
-        ratio = 1e4
-        wide, narrow = (make(family, [jnp.asarray(v, dtype) for v in (*df, 0.0, s)]) for s in (ratio, 1.0))
-        assert np.isfinite(wide.kl(narrow))
-        assert np.isfinite(narrow.kl(wide))
+    ours = lambda *v: make(family, v[:2]).kl(make(family, v[2:]))
+    assert max(worst(KL[family], ours, args, dtype, range(4))) < 16
 
 
 @each_dtype
@@ -316,8 +225,7 @@ def test_uniform_kl_is_the_log_ratio_of_widths(dtype):
         low + width * (1 + 10 ** rng.uniform(-4, 1, 16)),
     ]
     ours = lambda *v: make(Uniform, v[:2]).kl(make(Uniform, v[2:]))
-    for by in (None, 0, 3):
-        assert worst(f, ours, args, dtype, by) < 8
+    assert max(worst(f, ours, args, dtype, (0, 3))) < 8
     assert Uniform(0.0, 1.0).kl(Uniform(0.5, 2.0)) == np.inf
     assert Uniform(0.0, 1.0).kl(Uniform(0.0, 1.0)) == 0.0
     assert np.isnan(jax.jit(lambda v: Uniform(0.0, v).kl(Uniform(-1.0, 2.0)))(jnp.nan))
@@ -326,58 +234,14 @@ def test_uniform_kl_is_the_log_ratio_of_widths(dtype):
 # Where others lose digits.
 
 
-POINTS = 6
-"""StudentT is asked about so many points at a time: its distribution function is slow to compile."""
-
-
 @each_dtype
 def test_tails_ten_thousand_nats_out(dtype):
     with jax.enable_x64(dtype == np.float64):
-        at = lambda d, x: d.log_cdf(np.full(POINTS, x, dtype))[0]
+        at = lambda d, x: d.log_cdf(np.asarray(x, dtype))
         np.testing.assert_allclose(at(Laplace(), -1e4), -1e4 - np.log(2), rtol=1e-6)
         np.testing.assert_allclose(at(Logistic(), -1e4), -1e4, rtol=1e-6)
         np.testing.assert_allclose(at(Weibull(1.0, 1e3), np.exp(-10.0)), -1e4, rtol=1e-5)
         np.testing.assert_allclose(Gumbel().log_sf(np.asarray(1e4, dtype)), -1e4, rtol=1e-6)
-        np.testing.assert_allclose(at(StudentT(1e4), -250.0), float(student_tail_by_quadrature(1e4, 250.0)), rtol=2e-6)
-        if dtype == np.float64:
-            truth = float(student_below(-(mp.mpf(10) ** 80), mp.mpf(50), 0, 1))
-            np.testing.assert_allclose(at(StudentT(50.0), -1e80), truth, rtol=1e-13)
-
-
-def student_tail_by_quadrature(n, z):
-    n, z = mp.mpf(n), mp.mpf(z)
-    f = lambda u: mp.exp(-(n + 1) / 2 * (mp.log1p((z + u) ** 2 / n) - mp.log1p(z * z / n)))
-    area = mp.quad(f, [mp.mpf(k) / (z + 1) for k in (0, 1, 2, 4, 8, 16, 32, 64, 200)])
-    return student_constant(n) - (n + 1) / 2 * mp.log1p(z * z / n) + mp.log(area)
-
-
-@each_dtype
-@pytest.mark.parametrize("df", [1e3, 1e6, 1e8])
-def test_student_at_huge_df_is_nearly_normal_in_every_digit(df, dtype):
-    tolerance = 8 * np.finfo(dtype).eps
-    z = np.array([0.0, 0.0625, 0.5, 1.0, 5.0, 20.0], dtype)
-    with jax.enable_x64(dtype == np.float64):
-        d = StudentT(df)
-        truth = [float(DENSITY[StudentT](mp.mpf(float(v)), mp.mpf(df), 0, 1)) for v in z]
-        np.testing.assert_allclose(d.log_prob(z), truth, rtol=tolerance)
-        tail = [float(student_tail_by_quadrature(df, float(v))) for v in z]
-        np.testing.assert_allclose(d.log_sf(z), tail, rtol=tolerance)
-        np.testing.assert_allclose(d.isf(np.exp(np.array(tail, dtype)))[:5], z[:5], rtol=8 * tolerance, atol=tolerance)
-        np.testing.assert_allclose(d.entropy(), float(ENTROPY[StudentT](mp.mpf(df), 0, 1)), rtol=tolerance)
-
-
-@each_dtype
-def test_student_with_one_degree_of_freedom_is_cauchy(dtype):
-    x = np.array([-1e30, -1e5, -2.0, -1e-5, 0.0, 0.7], dtype)
-    with jax.enable_x64(dtype == np.float64):
-        t, c = StudentT(1.0, 0.5, 2.0), Cauchy(0.5, 2.0)
-        for method in ("log_prob", "log_cdf", "log_sf"):
-            np.testing.assert_allclose(
-                getattr(t, method)(x), getattr(c, method)(x), rtol=20 * np.finfo(dtype).eps, atol=1e-37
-            )
-        np.testing.assert_allclose(t.entropy(), c.entropy(), rtol=1e-6)
-        close = 200 * np.finfo(dtype).eps
-        np.testing.assert_allclose(t.kl(StudentT(1.0, 0.6, 1.5)), c.kl(Cauchy(0.6, 1.5)), rtol=close)
 
 
 @each_dtype
@@ -395,19 +259,8 @@ def test_quantiles_invert_both_tails(dtype):
             eps = np.finfo(dtype).eps
             np.testing.assert_allclose(d.log_cdf(d.icdf(p)), np.log(p.astype(float)), rtol=100 * eps, atol=8 * eps)
             np.testing.assert_allclose(d.log_sf(d.isf(p)), np.log(p.astype(float)), rtol=100 * eps, atol=8 * eps)
-        for df in (1.0, 2.5, 7.0, 60.0, 1e5) if dtype == np.float32 else (0.3, 1.0, 4.0, 1e5):
-            d = StudentT(df)
-            np.testing.assert_allclose(d.log_cdf(d.icdf(p)), np.log(p.astype(float)), rtol=100 * eps, atol=8 * eps)
         u = Uniform(-1.0, 3.0)
         np.testing.assert_allclose(u.icdf(p), 4 * p.astype(float) - 1, rtol=4 * eps)
-
-
-def test_slopes_of_the_student_quantile():
-    p, df, h = np.array([0.01, 0.3, 0.8]), 4.0, 1e-5
-    with jax.enable_x64(True):
-        by_p, by_df = jax.vmap(jax.grad(lambda p, df: StudentT(df).icdf(p), argnums=(0, 1)), in_axes=(0, None))(p, df)
-    np.testing.assert_allclose(by_p, (st.t.ppf(p + h, df) - st.t.ppf(p - h, df)) / (2 * h), rtol=1e-6)
-    np.testing.assert_allclose(by_df, (st.t.ppf(p, df + h) - st.t.ppf(p, df - h)) / (2 * h), rtol=1e-6)
 
 
 @each_dtype
@@ -415,16 +268,15 @@ def test_weibull_moments_of_every_shape(dtype):
     scale, k = np.full(24, 2.0), np.geomspace(0.08, 1e4, 24)
     mean = lambda s, k: s * mp.gamma(1 + 1 / k)
     variance = lambda s, k: s**2 * (mp.gamma(1 + 2 / k) - mp.gamma(1 + 1 / k) ** 2)
-    assert worst(mean, lambda s, k: make(Weibull, (s, k)).mean, [scale, k], dtype, None) < 8
-    assert worst(variance, lambda s, k: make(Weibull, (s, k)).variance, [scale, k], dtype, None) < 8
+    assert worst(mean, lambda s, k: make(Weibull, (s, k)).mean, [scale, k], dtype)[0] < 8
+    assert worst(variance, lambda s, k: make(Weibull, (s, k)).variance, [scale, k], dtype)[0] < 8
 
 
 @each_dtype
 def test_log_gamma_at_two(dtype):
     u = np.concatenate([np.geomspace(1e-8, 30, 30), -np.geomspace(1e-8, 0.99, 20)])
     f = lambda u: mp.loggamma(2 + u) - (1 - mp.euler) * u
-    assert worst(f, log_gamma_at_two, [u], dtype, None) < 8
-    assert worst(f, log_gamma_at_two, [u], dtype, 0) < 8
+    assert max(worst(f, log_gamma_at_two, [u], dtype, (0,))) < 8
 
 
 @pytest.mark.parametrize("ratio", [1e-3, 1.0, 50.0])

@@ -1,4 +1,4 @@
-"""Exponential, Gamma, InverseGamma, LogNormal, Beta, InverseGaussian against 80 digits, at every size of their parameters.
+"""Exponential, Gamma, InverseGamma, LogNormal, HalfNormal, Beta, InverseGaussian against 80 digits, at every size of their parameters.
 
 The measure is the excess error: in units of eps·(|f| + Σ |v ∂f/∂v|), that is, beyond what rounding the result and moving each
 input v by one unit in its last place explains.
@@ -17,6 +17,7 @@ from surprax.families.beta import Beta
 from surprax.families.exponential_law import Exponential
 from surprax.families.gamma import Gamma
 from surprax.families.inverse_gamma import InverseGamma
+from surprax.families.half_normal import HalfNormal
 from surprax.families.inverse_gaussian import InverseGaussian
 from surprax.families.log_normal import LogNormal
 
@@ -36,6 +37,7 @@ DENSITY: dict[type, Callable[..., Any]] = {
     Gamma: lambda x, a, r: a * mp.log(r) + (a - 1) * mp.log(x) - r * x - mp.loggamma(a),
     InverseGamma: lambda x, a, r: a * mp.log(r) - (a + 1) * mp.log(x) - r / x - mp.loggamma(a),
     LogNormal: lambda x, m, s: -mp.log(x * s) - mp.log(2 * mp.pi) / 2 - (mp.log(x) - m) ** 2 / (2 * s * s),
+    HalfNormal: lambda x, s: mp.log(2 / (mp.pi * s * s)) / 2 - x * x / (2 * s * s),
     Beta: lambda x, a, b: (a - 1) * mp.log(x) + (b - 1) * mp.log1p(-x) - log_beta(a, b),
     InverseGaussian: lambda x, m, s: mp.log(s / (2 * mp.pi * x**3)) / 2 - s * (x - m) ** 2 / (2 * m * m * x),
 }
@@ -46,6 +48,7 @@ KL: dict[type, Callable[..., Any]] = {
         (a - c) * mp.digamma(a) - mp.loggamma(a) + mp.loggamma(c) + c * mp.log(r / s) + a * (s - r) / r
     ),
     LogNormal: lambda m, s, n, t: mp.log(t / s) + (s * s + (m - n) ** 2) / (2 * t * t) - mp.mpf(1) / 2,
+    HalfNormal: lambda s, t: (s / t) ** 2 / 2 - mp.mpf(1) / 2 + mp.log(t / s),
     Beta: lambda a, b, c, d: (
         log_beta(c, d)
         - log_beta(a, b)
@@ -64,6 +67,7 @@ ENTROPY: dict[type, Callable[..., Any]] = {
     Beta: lambda a, b: (
         log_beta(a, b) - (a - 1) * mp.digamma(a) - (b - 1) * mp.digamma(b) + (a + b - 2) * mp.digamma(a + b)
     ),
+    HalfNormal: lambda s: mp.log(mp.pi * s * s / 2) / 2 + mp.mpf(1) / 2,
     InverseGaussian: lambda m, s: (
         mp.log(2 * mp.pi * mp.e / s) / 2 + 3 * (mp.log(m) - mp.exp(2 * s / m) * mp.e1(2 * s / m)) / 2
     ),
@@ -116,6 +120,8 @@ def observations(family: type, leaves: list[np.ndarray], seed: int) -> np.ndarra
         far = np.where(rng.uniform(size=n) < 0.5, 10 ** rng.uniform(-15, -0.1, n), 1 - 10 ** rng.uniform(-6, -0.1, n))
     elif family is Exponential:
         x = np.exp(z) / a
+    elif family is HalfNormal:
+        x = np.exp(z) * a
     elif family is LogNormal:
         x = np.exp(a + b * z)
     elif family is InverseGaussian:

@@ -1,4 +1,4 @@
-"""Exponential, Gamma, InverseGamma, LogNormal, Beta, InverseGaussian: maximum likelihood, evidence, and draws."""
+"""Exponential, Gamma, InverseGamma, LogNormal, HalfNormal, Beta, InverseGaussian: maximum likelihood, evidence, and draws."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ import pytest
 from tests.families.test_positive import each_family, make, settings
 
 from surprax.families.exponential_law import Exponential
+from surprax.families.half_normal import HalfNormal
 from surprax.families.log_normal import LogNormal
 from surprax.families.outcomes import Reason
 
@@ -42,7 +43,7 @@ def test_fit_of_a_batch_is_the_fit_of_each_column(family):
     x = rng.uniform(0.1, 0.9, (50, 4)) ** np.array([0.5, 1, 2, 4])
     x[:, 2] = x[0, 2]
     fit, outcome = family.try_fit(x)
-    one_parameter = family is Exponential
+    one_parameter = family in (Exponential, HalfNormal)
     assert outcome.ok.tolist() == [True, True, one_parameter, True]
     for j in (0, 1, 3):
         column = family.fit(x[:, j])
@@ -71,7 +72,7 @@ def test_fit_says_why_there_is_no_maximum(family):
     _, outcome = family.try_fit(np.zeros(0))
     assert outcome.reason is Reason.NO_DATA
     _, outcome = family.try_fit([0.4, 0.4, 0.4])
-    assert outcome.reason is (Reason.MAXIMUM if family is Exponential else Reason.ALL_SAME)
+    assert outcome.reason is (Reason.MAXIMUM if family in (Exponential, HalfNormal) else Reason.ALL_SAME)
     with pytest.raises(ValueError, match="row 1 is -1"):
         family.fit([0.5, -1.0, 0.2])
 

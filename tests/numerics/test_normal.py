@@ -58,6 +58,12 @@ CASES = (
         (lambda x: -2 / mp.sqrt(mp.pi) * mp.exp(-x * x) / mp.erfc(x),),
         (np.concatenate([SIGNED, -log_grid(0.5, 1, 5)]),),
     ),
+    Case(
+        nm.log_erf,
+        lambda x: mp.log(mp.erf(x)) if x < 0.5 else mp.log1p(-mp.erfc(x)),
+        (lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x) / mp.erf(x),),
+        (log_grid(-20, 0.7, 40),),
+    ),
     Case(nm.log_ndtr, log_phi, (hazard,), (np.concatenate([-SIGNED, log_grid(0.5, 1, 10)]),)),
     Case(nm.ndtri_exp, quantile, (lambda log_p: 1 / hazard(quantile(log_p)),), (LOG_P,)),
 )

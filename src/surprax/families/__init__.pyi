@@ -8,6 +8,7 @@ from .exponential_law import Exponential as Exponential
 from .gamma import Gamma as Gamma
 from .geometric import Geometric as Geometric
 from .gumbel import Gumbel as Gumbel
+from .half_normal import HalfNormal as HalfNormal
 from .inverse_gamma import InverseGamma as InverseGamma
 from .inverse_gaussian import InverseGaussian as InverseGaussian
 from .laplace import Laplace as Laplace

@@ -70,7 +70,7 @@ class Binomial(ExponentialFamily):
     Source: Johnson, Kemp & Kotz (2005), chapter 3.
 
     >>> print(f"{Binomial(10, 0.5).entropy() - 10 * Binomial(1, 0.5).entropy():.3f}")  # order is forgotten
-    -5.055
+    -5.056
     >>> Binomial.fit([3, 5, 4], total_count=8).probs.round(3).item()
     0.5
     """
@@ -163,7 +163,7 @@ class Binomial(ExponentialFamily):
             x, w = lattice(mean, mean * jax.nn.sigmoid(-logits), jnp.ones_like(mean), n)
             log_p = jax.vmap(lambda x: _log_mass(x, n, logits))(x)
             log_q = jax.vmap(lambda x: _log_mass(jnp.minimum(x, m), m, q.logits * jnp.ones_like(n)))(x)
-            some = log_p > -jnp.inf
+            some = log_p != -jnp.inf
             log_p, log_q = jnp.where(some, log_p, 0.0), jnp.where(some, log_q, 0.0)
             return jnp.sum(jnp.where(some, w * jnp.exp(log_p) * (log_p - log_q), 0.0), axis=0)
 
@@ -246,7 +246,8 @@ class Binomial(ExponentialFamily):
         guess = mean_or**2 / jnp.where(spread, mean - variance, 1.0)
         peak = least_whole(falls, jnp.round(guess), jnp.maximum(most, 1.0), jnp.where(spread, jnp.inf, most))
         n = jnp.where(spread, peak, jnp.where(variance > 0, jnp.inf, most))
-        logits = jnp.where(spread | (variance <= 0), log_ratio(mean, jnp.where(n == jnp.inf, 1.0, n) - mean), -jnp.inf)
+        exists = (mean > 0) & (n < jnp.inf)
+        logits = jnp.where(exists, log_ratio(mean, jnp.where(exists, n, 1.0) - mean), -jnp.inf)
         outcome = Outcome.first(
             (total <= 0, Reason.NO_DATA),
             (mean <= 0, Reason.ALL_ZERO),

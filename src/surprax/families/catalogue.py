@@ -13,6 +13,7 @@ from surprax.families.exponential_law import Exponential
 from surprax.families.gamma import Gamma
 from surprax.families.geometric import Geometric
 from surprax.families.gumbel import Gumbel
+from surprax.families.half_normal import HalfNormal
 from surprax.families.inverse_gamma import InverseGamma
 from surprax.families.inverse_gaussian import InverseGaussian
 from surprax.families.laplace import Laplace
@@ -44,6 +45,7 @@ FAMILIES: dict[str, type[Distribution]] = {
         Beta,
         Weibull,
         InverseGaussian,
+        HalfNormal,
         Laplace,
         Logistic,
         Cauchy,

@@ -40,7 +40,7 @@ class Gumbel(Distribution):
     >>> Gumbel(0.0, 1.0).cdf(0.0).round(3).item()  # 1/e
     0.368
     >>> Gumbel.fit([0.0, 1.0, 2.0, 5.0])
-    Gumbel(loc=1.12960..., scale=1.36943...)
+    Gumbel(loc=1.1432..., scale=1.3779...)
     """
 
     loc: Any = parameter(real, default=0.0)

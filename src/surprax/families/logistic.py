@@ -41,8 +41,8 @@ class Logistic(Distribution):
 
     >>> Logistic(1.0, 2.0).cdf(1.0).round(3).item()
     0.5
-    >>> Logistic.fit([-2.0, -1.0, 0.0, 1.0, 2.0])
-    Logistic(loc=..., scale=0.83...)
+    >>> Logistic.fit([0.0, 1.0, 2.0, 5.0])
+    Logistic(loc=1.76873..., scale=1.09426...)
     """
 
     loc: Any = parameter(real, default=0.0)

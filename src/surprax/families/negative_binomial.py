@@ -188,19 +188,21 @@ class NegativeBinomial(ExponentialFamily):
         return lattice_entropy(lambda x: _log_mass(x, mean, r), mean, mean * scale, scale, jnp.inf)
 
     def _kl(self, q: Self) -> Array:
-        """Σ p(k) log p(k)/q(k); near equality Σ p (L + e^−L − 1), L = log p/q, of which every term is positive."""
+        """Σ p L with L = log p/q; near equality Σ p (L + e^−L − 1), of which every term is positive, because Σ q − p = 0."""
         mean, r, q_mean, q_r = jnp.broadcast_arrays(self.mean, self._shape, q.mean, q._shape)
         scale = 1.0 + mean / r
         x, w = lattice(mean, mean * scale, scale, jnp.full_like(mean, jnp.inf))
         log_p = jax.vmap(lambda k: _log_mass(k, mean, r))(x)
+        log_q = jax.vmap(lambda k: _log_mass(k, q_mean, q_r))(x)
+        some = jnp.exp(log_p) != 0  # also NaN
+        log_p, q_rest = jnp.where(some, log_p, -jnp.inf), jnp.where(some, 0.0, jnp.exp(log_q))
         ratio = jax.vmap(lambda k: _log_mass_ratio(k, mean, r, q_mean, q_r))(x)
-        some = log_p > -jnp.inf
-        weight = w * jnp.exp(jnp.where(some, log_p, -jnp.inf))
-        ratio = jnp.where(weight == 0, 0.0, ratio)
+        ratio = jnp.where(some, ratio, 0.0)
         bulk = log_p > jnp.max(log_p, axis=0, keepdims=True) - 20.0
-        near = jnp.max(jnp.where(bulk, jnp.abs(ratio), 0.0), axis=0) <= 1.0
-        terms = jnp.where(near[None], expm1_minus(jnp.where(near[None], -ratio, 0.0)), ratio)
-        return jnp.sum(jnp.where(weight == 0, 0.0, weight * terms), axis=0)
+        near = jnp.max(jnp.where(bulk, jnp.abs(ratio), 0.0), axis=0, keepdims=True) <= 1.0
+        terms = jnp.where(near, expm1_minus(jnp.where(near, -ratio, 0.0)), ratio)
+        terms = jnp.where(some, jnp.exp(jnp.where(some, log_p, 0.0)) * terms, 0.0)
+        return jnp.sum(w * (terms + jnp.where(near, q_rest, 0.0)), axis=0)
 
     def _kl_given_known(self, q: Self) -> Array:
         """KL where the concentrations agree: that between Bernoullis of odds mean/r, times r + mean."""

@@ -49,19 +49,23 @@ def _is_small(a: Array, b: Array, x: Array) -> Array:
     return (a <= 1) & ((b + SHIFT) * x <= 1)
 
 
-def _log_small(a: Array, b: Array, x: Array) -> Array:
-    """log I_x(a, b) where `_is_small`, in terms proportional to a: xᵃ/(aB(a, b)) times the series of DLMF 8.17.7."""
-    total = jnp.zeros_like(x)
-    for k in range(by_dtype(x, 9, 18), 0, -1):
-        total = x * (1 - b / k) * (1 / (a + k) + total)
-    # log[xᵃΓ(a + b)/Γ(b)]; for large b the cancellation of xᵃ and bᵃ is left to the logarithm of bx.
+def _log_leading(a: Array, b: Array, x: Array) -> Array:
+    """log[xᵃ/(aB(a, b))], in terms proportional to a."""
+    # For large b the cancellation of xᵃ with bᵃ is left to the logarithm of bx.
     large = b > 16
     r = jnp.where(large, a / b, 0)
     stirling = b * log1p_minus(r) + (a - 0.5) * jnp.log1p(r) + (stirling_error(a + b) - stirling_error(b))
-    power = jnp.where(
-        large, a * jnp.log(b * x) + stirling, a * jnp.log(x) + log_gamma_difference(jnp.where(large, 1, b), a)
-    )
-    return power - log_factorial(a) + jnp.log1p(a * total)
+    rising = jnp.where(large, stirling, log_gamma_difference(jnp.where(large, 1, b), a))
+    return a * jnp.log(jnp.where(large, b, 1) * x) + rising - log_factorial(a)
+
+
+def _log_small(a: Array, b: Array, x: Array) -> tuple[Array, Array]:
+    """(log I_x(a, b) where `_is_small`: the leading power times the series of DLMF 8.17.7; the log of that power)."""
+    total = jnp.zeros_like(x)
+    for k in range(by_dtype(x, 9, 18), 0, -1):
+        total = x * (1 - b / k) * (1 / (a + k) + total)
+    leading = _log_leading(a, b, x)
+    return leading + jnp.log1p(a * total), leading
 
 
 def _log_front(a: Array, b: Array, x: Array, y: Array) -> Array:
@@ -128,33 +132,36 @@ def _ratio(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array]
 
 
 def _tail(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
-    """The log of the tail of `_is_lower`, and its slopes in a, in b and in x."""
+    """The log of the tail of `_is_lower`, and its slopes in a, in b and in logit x."""
     lower = _is_lower(a, b, x, y)
     p, q = jnp.where(lower, a, b), jnp.where(lower, b, a)
     s, t = jnp.where(lower, x, y), jnp.where(lower, y, x)
     ratio, in_p, in_q = _ratio(p, q, s, t)
     in_p = _front_slope(p, q, s, t) + in_p / ratio
     in_q = _front_slope(q, p, t, s) + in_q / ratio
-    small = _is_small(p, q, s)
-    p_small, q_small, s_small = (jnp.where(small, value, safe) for value, safe in ((p, 1), (q, 1), (s, 0.05)))
+    small, level = _is_small(p, q, s), (p < 1) & (q < 1)
+    series_at = tuple(jnp.where(small | level, value, safe) for value, safe in ((p, 1), (q, 1), (s, 0.05)))
     one, zero = jnp.ones_like(p), jnp.zeros_like(p)
-    log_small, small_in_p = jax.jvp(_log_small, (p_small, q_small, s_small), (one, zero, zero))
-    log_small, small_in_q = jax.jvp(_log_small, (p_small, q_small, s_small), (zero, one, zero))
+    (log_small, log_leading), (small_in_p, _) = jax.jvp(_log_small, series_at, (one, zero, zero))
+    _, (small_in_q, _) = jax.jvp(_log_small, series_at, (zero, one, zero))
     in_p, in_q = jnp.where(small, small_in_p, in_p), jnp.where(small, small_in_q, in_q)
+    # Where both parameters are small, I is nearly level, and its front and ratio are large and reciprocal.
+    log_level = log_leading + q * jnp.log(t) + jnp.log(p * ratio)
+    log_tail = jnp.where(level, log_level, _log_front(p, q, s, t) + jnp.log(ratio))
     return (
-        jnp.where(small, log_small, _log_front(p, q, s, t) + jnp.log(ratio)),
+        jnp.where(small, log_small, log_tail),
         jnp.where(lower, in_p, in_q),
         jnp.where(lower, in_q, in_p),
-        jnp.where(lower, 1, -1) / (x * y * ratio),
+        jnp.where(lower, 1, -1) / ratio,
     )
 
 
 def _side(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
-    """log I_x, and its slopes in a, in b and in x."""
+    """log I_x, and its slopes in a, in b and in logit x."""
     log_tail, *slopes = _tail(a, b, x, y)
     lower = _is_lower(a, b, x, y)
-    in_a, in_b, in_x = (jnp.where(lower, slope, complement_slope(log_tail, slope)) for slope in slopes)
-    return jnp.where(lower, log_tail, log1mexp(-log_tail)), in_a, in_b, in_x
+    in_a, in_b, in_logit = (jnp.where(lower, slope, complement_slope(log_tail, slope)) for slope in slopes)
+    return jnp.where(lower, log_tail, log1mexp(-log_tail)), in_a, in_b, in_logit
 
 
 @jax.custom_jvp
@@ -164,8 +171,9 @@ def _log_side(a: Array, b: Array, x: Array, y: Array) -> Array:
 
 def _log_side_jvp(primals: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     # y is 1 − x with more digits, not an argument of its own: the derivative is taken through x.
-    value, *slopes = _side(*primals)
-    return value, move(value, *zip(slopes, tangents[:3], strict=True))
+    *_, x, y = primals
+    value, in_a, in_b, in_logit = _side(*primals)
+    return value, move(value, *zip((in_a, in_b, in_logit / x / y), tangents[:3], strict=True))
 
 
 _log_side.defjvp(_log_side_jvp, symbolic_zeros=True)
@@ -224,7 +232,7 @@ def log_betaincc(a: ArrayLike, b: ArrayLike, x: ArrayLike, y: ArrayLike | None =
 
 def _log_power(a: Array, b: Array, log_tail: Array) -> Array:
     """log x from I_x ≈ xᵃ/(aB(a, b))."""
-    return (log_tail + log_factorial(a) - log_gamma_difference(b, a)) / a
+    return (log_tail - _log_leading(a, b, jnp.ones_like(a))) / a
 
 
 def _log_odds(log_x: Array) -> Array:
@@ -263,7 +271,6 @@ def _lower_quantile(a: Array, b: Array, log_p: Array, log_q: Array) -> tuple[Arr
     def improve(_: int, pair: tuple[Array, Array]) -> tuple[Array, Array]:
         x, y = pair
         value, _, _, slope = _side(a, b, x, y)  # type: ignore[assignment]
-        slope = x * y * slope
         newton = jnp.clip((value - log_p) / slope, -4, 4)
         # Halley's step in logit x: the log density of logit x has slope ay − bx, which gives the second derivative.
         step = -newton / jnp.maximum(1 - 0.5 * newton * (a * y - b * x - slope), 0.5)
@@ -290,8 +297,8 @@ def _lower_quantile_jvp(
     a, b, log_p, log_q = primals
     x, y = _lower_quantile(a, b, log_p, log_q)
     inside = (x > 0) & (y > 0)
-    _, in_a, in_b, in_x = _side(a, b, jnp.where(inside, x, 0.5), jnp.where(inside, y, 0.5))
-    by_tail = jnp.where(inside, 1 / in_x, 0)
+    _, in_a, in_b, in_logit = _side(a, b, jnp.where(inside, x, 0.5), jnp.where(inside, y, 0.5))
+    by_tail = jnp.where(inside, x * y / in_logit, 0)
     dx = move(x, *zip((-in_a * by_tail, -in_b * by_tail, by_tail), tangents[:3], strict=True))
     return (x, y), (dx, -dx)
 

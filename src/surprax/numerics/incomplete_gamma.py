@@ -78,7 +78,7 @@ def _log_small(a: Array, x: Array) -> Array:
 
 
 def _tail(a: Array, x: Array) -> tuple[Array, Array, Array]:
-    """The log of the tail of `_is_lower`, and its slopes in a and in x."""
+    """The log of the tail of `_is_lower`, and its slopes in a and in log x."""
     lower, small = _is_lower(a, x), _is_small(a, x)
     shifted = lower & (a < SHIFT_BELOW)
     sign = jnp.where(lower, -1, 1).astype(x.dtype)
@@ -107,16 +107,16 @@ def _tail(a: Array, x: Array) -> tuple[Array, Array, Array]:
     return (
         jnp.where(small, log_small, log_front + jnp.log(ratio)),
         jnp.where(small, small_in_a, front_in_a + ratio_in_a / ratio),
-        -sign / (x * ratio),
+        -sign / ratio,
     )
 
 
 def _side(a: Array, x: Array, lower: Array | bool) -> tuple[Array, Array, Array]:
-    """log P where `lower`, else log Q, and its slopes in a and in x."""
+    """log P where `lower`, else log Q, and its slopes in a and in log x."""
     log_tail, *slopes = _tail(a, x)
     same = lower == _is_lower(a, x)
-    in_a, in_x = (jnp.where(same, slope, complement_slope(log_tail, slope)) for slope in slopes)
-    return jnp.where(same, log_tail, log1mexp(-log_tail)), in_a, in_x
+    in_a, in_log = (jnp.where(same, slope, complement_slope(log_tail, slope)) for slope in slopes)
+    return jnp.where(same, log_tail, log1mexp(-log_tail)), in_a, in_log
 
 
 def complement_slope(log_tail: Array, slope: Array) -> Array:
@@ -131,8 +131,8 @@ def _log_side(a: Array, x: Array, lower: bool) -> Array:
 
 
 def _log_side_jvp(lower: bool, primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
-    value, *slopes = _side(*primals, lower)
-    return value, move(value, *zip(slopes, tangents, strict=True))
+    value, in_a, in_log = _side(*primals, lower)
+    return value, move(value, *zip((in_a, in_log / primals[1]), tangents, strict=True))
 
 
 _log_side.defjvp(_log_side_jvp, symbolic_zeros=True)
@@ -214,7 +214,6 @@ def _quantile(a: Array, log_p: Array, log_q: Array) -> Array:
 
     def improve(_: int, x: Array) -> Array:
         value, _, slope = _side(a, x, lower)  # type: ignore[assignment]
-        slope = x * slope
         newton = jnp.clip((value - log_target) / slope, -4, 4)
         # Halley's step in log x: the log density of log x has slope a − x, which gives the second derivative.
         step = -newton / jnp.maximum(1 - 0.5 * newton * (a - x - slope), 0.5)
@@ -230,8 +229,8 @@ def _quantile_jvp(primals: tuple[Array, ...], tangents: tuple[Any, ...]) -> tupl
     x = _quantile(a, log_p, log_q)
     lower = log_p < log_q
     inside = (x > 0) & (x < jnp.inf)
-    _, in_a, in_x = _side(a, jnp.where(inside, x, a), lower)
-    by_tail = jnp.where(inside, 1 / in_x, 0)
+    _, in_a, in_log = _side(a, jnp.where(inside, x, a), lower)
+    by_tail = jnp.where(inside, x / in_log, 0)
     slopes = -in_a * by_tail, jnp.where(lower, by_tail, 0), jnp.where(lower, 0, by_tail)
     return x, move(x, *zip(slopes, tangents, strict=True))
 

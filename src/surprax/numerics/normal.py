@@ -15,13 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
+from jax.lax import erf_inv
 from jax.scipy.special import erf
 from jax.typing import ArrayLike
 
 from surprax.numerics.elementary import as_floats, by_dtype, log1mexp, with_derivatives
 
 __all__ = [
+    "erf_quantile_from_log",
     "erfcx",
+    "log_erf",
     "log_erfc",
     "log_inverse_gaussian_cdf",
     "log_inverse_gaussian_sf",
@@ -175,6 +178,21 @@ def log_erfc(x: ArrayLike) -> Array:
     return jnp.where(left, jnp.log1p(-erf(near)), jnp.log(erfcx(far)) - far * far)
 
 
+@jax.jit
+def log_erf(x: ArrayLike) -> Array:
+    """log erf(x), to full relative accuracy also in the upper tail, where it is −erfc(x).
+
+    Shapes: elementwise. Domain: x ≥ 0, −∞ at 0 and 0 at ∞; NaN below. It is log(1 − erfc(x)) to the right of 1/2.
+
+    >>> print(f"{log_erf(1e-20):.3f}, {1e6 * log_erf(3.0):.1f}")
+    -45.931, -22.1
+    """
+    (x,) = as_floats(x)
+    left = x < 0.5
+    near, far = jnp.where(left, x, 0.25), jnp.where(left, 1, x)
+    return jnp.where(left, jnp.log(erf(near)), log1mexp(-log_erfc(far)))
+
+
 def _upper_probability(z: Array) -> Array:
     """1 − Φ(z) for z ≥ 0."""
     z = jnp.minimum(z, FARTHEST)
@@ -241,6 +259,34 @@ def normal_quantile_from_log(log_p: ArrayLike, log_q: ArrayLike) -> Array:
     lower = log_p < log_q
     z = _normal_quantile(jnp.where(lower, log_p, log_q))
     return jnp.where(jnp.isnan(log_p) | jnp.isnan(log_q), jnp.nan, jnp.where(lower, z, -z))
+
+
+@jax.jit
+def erf_quantile_from_log(log_p: ArrayLike, log_q: ArrayLike) -> Array:
+    """The inverse of erf from both log-probabilities: x ≥ 0 with erf(x) = p and erfc(x) = q.
+
+    Shapes: log_p and log_q are equal or scalar. Domain: as `normal_quantile_from_log`; 0 at p = 0, ∞ at q = 0. In the lower
+    half `jax.lax.erf_inv` and a Newton step on log erf; in the upper half the normal quantile of q/2.
+
+    >>> print(f"{erf_quantile_from_log(log_erf(0.1), log_erfc(0.1)):.6f}")
+    0.100000
+    """
+    log_p, log_q = as_floats(log_p, log_q)
+    lower = log_p < log_q
+    upper = normal_quantile_from_log(0.0, jnp.where(lower, -1.0, log_q) - math.log(2.0)) / math.sqrt(2.0)
+    return jnp.where(lower, _erf_inverse(jnp.where(lower, log_p, -1.0)), upper)
+
+
+@with_derivatives(lambda log_p: _erf_per_slope(_erf_inverse(log_p)))
+def _erf_inverse(log_p: Array) -> Array:
+    """x with log erf(x) = log_p ≤ −log 2."""
+    x = erf_inv(jnp.exp(log_p))
+    return jnp.where(x > 0, x - _erf_per_slope(x) * (jnp.log(erf(jnp.where(x > 0, x, 1.0))) - log_p), x)
+
+
+def _erf_per_slope(x: Array) -> Array:
+    """erf(x)/erf′(x)."""
+    return erf(x) * jnp.exp(x * x) * (0.5 * math.sqrt(math.pi))
 
 
 @jax.jit
