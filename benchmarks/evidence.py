@@ -18,7 +18,7 @@ __all__ = ["CASES"]
 TOLERANCE = 1e-9
 """Evidence is accumulated in float64, also of float32 rows."""
 
-SMALL = 1 << 20
+SMALL = 1 << 21
 """Bytes; what a fused reduction may take beside its input."""
 
 

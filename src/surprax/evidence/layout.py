@@ -43,7 +43,8 @@ __all__ = [
 class Carrier:
     """A function of an observation whose mean is kept, its inverse, and the open interval that a mean can lie in.
 
-    Where `needs_known`, both functions take the family's known parameters (a mapping) as their second argument.
+    Where `needs_known`, both functions take the family's known parameters (a mapping) as their second argument. `costly` marks
+    what takes a logarithm or a power to compute; `exp_of` is u where y(x) = log u(x).
     """
 
     name: str
@@ -52,6 +53,8 @@ class Carrier:
     lower: float = -float("inf")
     upper: float = float("inf")
     needs_known: bool = False
+    costly: bool = False
+    exp_of: Callable[[Array], Array] | None = None
 
     def given(self, known: Mapping[str, Any]) -> "Carrier":
         """The same carrier with known parameters filled in."""
@@ -62,10 +65,11 @@ class Carrier:
 
 @dataclass(frozen=True)
 class Gap:
-    """A convex function φ, by its Bregman divergence D(a‖b) = φ(a) − φ(b) − φ'(b)(a − b) ≥ 0."""
+    """A convex function φ, by its Bregman divergence D(a‖b) = φ(a) − φ(b) − φ'(b)(a − b) ≥ 0; `factor` is u where φ = −log u."""
 
     name: str
     divergence: Callable[[Array, Array], Array]
+    factor: Callable[[Array], Array] | None = None
 
 
 def _negative_log(a: Array, b: Array) -> Array:
@@ -77,12 +81,14 @@ def _negative_log(a: Array, b: Array) -> Array:
 VALUE = Carrier("x", lambda x: x, lambda y: y)
 POSITIVE = Carrier("x", lambda x: x, lambda y: y, lower=0.0)
 CHANCE = Carrier("x", lambda x: x, lambda y: y, lower=0.0, upper=1.0)
-LOG = Carrier("log x", jnp.log, jnp.exp)
+LOG = Carrier("log x", jnp.log, jnp.exp, costly=True, exp_of=lambda x: x)
 INVERSE = Carrier("1/x", lambda x: 1.0 / x, lambda y: 1.0 / y, lower=0.0)
 
 SQUARE = Gap("variance", lambda a, b: (a - b) ** 2)
-NEGATIVE_LOG = Gap("log mean - mean log", _negative_log)
-NEGATIVE_LOG_COMPLEMENT = Gap("log mean - mean log of 1 - x", lambda a, b: _negative_log(1.0 - a, 1.0 - b))
+NEGATIVE_LOG = Gap("log mean - mean log", _negative_log, lambda x: x)
+NEGATIVE_LOG_COMPLEMENT = Gap(
+    "log mean - mean log of 1 - x", lambda a, b: _negative_log(1.0 - a, 1.0 - b), lambda x: 1.0 - x
+)
 RECIPROCAL = Gap("mean 1/x - 1/mean", lambda a, b: (a - b) ** 2 / (a * b * b))
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from surprax.evidence import Evidence, Moments, Tally
+from surprax.evidence.one_pass import one_pass
 from surprax.evidence.tally import count_values
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import as_parameter, check_parameter
@@ -20,7 +21,7 @@ from surprax.families.supports import Support
 from surprax.numerics.precision import float64_scope, in_float64, is_traced, to_float64
 from surprax.numerics.shapes import one_of_few, padded
 
-__all__ = ["fit_sample", "has_moments", "make_evidence", "observe", "reduce_rows", "try_fit"]
+__all__ = ["as_observations", "fit_sample", "has_moments", "make_evidence", "observe", "reduce_rows", "try_fit"]
 
 
 FEW = 1 << 16
@@ -45,7 +46,13 @@ def try_fit(family: Any, data: Any, weights: Any, known: dict[str, Any]) -> tupl
         return _fit_evidence(data)
     known = check_known(family, known)
     if has_moments(family, known) or (family.discrete and not is_traced(data, weights)):
-        return _fit_evidence(make_evidence(family, data, weights, None, known))
+        x = None if is_traced(data, known) else as_observations(data)
+        if x is not None and _goes_in_one_pass(family, x, weights):
+            with float64_scope():
+                fit, outcome, trusted = _fit_in_one_pass(family, x, known, _domain(family, known))
+                if trusted:
+                    return jax.tree.map(np.asarray, (fit, outcome))
+        return _fit_evidence(make_evidence(family, data if x is None else x, weights, None, known))
     x, weights = observe(family, data, weights)
     if np.ndim(x) != 1:
         raise ValueError(
@@ -112,7 +119,13 @@ def make_evidence(family: Any, data: Any, weights: Any, by: Any, known: dict[str
         x = jnp.asarray(data)
         x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
         return _moments(family, x, weights, None, known, groups=0, dtype=x.dtype)
-    x, weights = observe(family, data, weights, known)
+    x = as_observations(data)
+    if by is None and _goes_in_one_pass(family, x, weights):
+        with float64_scope():
+            moments, trusted = _reduce_in_one_pass(family, x, known, _domain(family, known))
+            if trusted:
+                return jax.tree.map(np.asarray, moments)
+    x, weights = observe(family, x, weights, known)
     labels, codes = (None, None) if by is None else group_codes(by, len(x))
     groups = len(labels or ())
     if family.discrete and np.ndim(x) == 1:
@@ -130,6 +143,30 @@ def make_evidence(family: Any, data: Any, weights: Any, by: Any, known: dict[str
                 rows = _few_rows(*rows)
             moments = jax.tree.map(np.asarray, _reduce(family, *rows, known, groups=one_of_few(groups)))
     return moments if labels is None else moments[:groups]._replace(labels=labels)
+
+
+def _goes_in_one_pass(family: Any, x: Any, weights: Any) -> bool:
+    return weights is None and not family.discrete and np.ndim(x) == 1 and len(x) > FEW
+
+
+def _domain(family: Any, known: Mapping[str, Any]) -> tuple[float, float]:
+    support = family._data_support(known)
+    return float(support.lower), float(support.upper)
+
+
+@functools.partial(jax.jit, static_argnames=("family", "domain"))
+def _reduce_in_one_pass(family: Any, x: Any, known: Any, domain: tuple[float, float]) -> tuple[Moments, Any]:
+    sums = one_pass(family.layout, x, known, domain)
+    log_base = _log_base(family, x, sums.mean, None, known, jnp.sum, jnp.float64)
+    return Moments(sums.count, sums.mean, sums.gaps, log_base, known, family), sums.trusted
+
+
+@functools.partial(jax.jit, static_argnames=("family", "domain"))
+def _fit_in_one_pass(family: Any, x: Any, known: Any, domain: tuple[float, float]) -> tuple[Any, Outcome, Any]:
+    sums = one_pass(family.layout, x, known, domain)
+    base = jnp.zeros(())  # a fit does not ask for it
+    fit, outcome = family._fit_moments(Moments(sums.count, sums.mean, sums.gaps, base, known, family))
+    return fit, outcome, sums.trusted
 
 
 def _few_rows(x: Any, weights: Any, codes: Any) -> tuple[Any, Any, Any]:
@@ -196,9 +233,13 @@ def reduce_rows(family: Any, x: Any, weights: Any, known: Any) -> Moments:
 
 def _assemble(family: Any, x: Any, weights: Any, known: Any, total: Any, spread: Any, dtype: Any) -> Moments:
     count, mean, gaps = family.layout.reduce(x, weights, total, spread, known, dtype)
+    return Moments(count, mean, gaps, _log_base(family, x, mean, weights, known, total, dtype), known, family)
+
+
+def _log_base(family: Any, x: Any, mean: Any, weights: Any, known: Any, total: Any, dtype: Any) -> Any:
+    """Σ log h(x), in a pass of its own, after that which gave the mean."""
     base = family._log_base(jax.lax.optimization_barrier((x, mean))[0].astype(dtype), known)
-    log_base = jnp.zeros_like(mean) if base is None else total(base if weights is None else weights * base)
-    return Moments(count, mean, gaps, log_base, known, family)
+    return jnp.zeros_like(mean) if base is None else total(base if weights is None else weights * base)
 
 
 def group_codes(by: Any, rows: int) -> tuple[tuple[Any, ...], np.ndarray]:
@@ -219,19 +260,25 @@ def group_codes(by: Any, rows: int) -> tuple[tuple[Any, ...], np.ndarray]:
     return tuple(labels.tolist()), codes.astype(np.int32)
 
 
-def observe(family: Any, data: Any, weights: Any, known: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
-    """Observations and weights as arrays that lie in the family's domain, else an error that names the first row that does not."""
+def as_observations(data: Any) -> Any:
+    """An array of numbers, one row each; traced data as they are."""
     x = data if is_traced(data) or isinstance(data, jax.Array) else np.asarray(data)
     if np.ndim(x) == 0:
         raise ValueError(f"Observations are an array with one row each; got the single number {x}. Put it in a list.")
-    if is_traced(x, weights):
-        return x, weights
-    if x.dtype.kind not in "biuf" and not jnp.issubdtype(x.dtype, jnp.floating):
+    if not is_traced(x) and x.dtype.kind not in "biuf" and not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(
             f"Observations are numbers; got {x.dtype} such as {x.reshape(-1)[0]!r}."
             if x.size
             else "Observations are numbers; got none."
         )
+    return x
+
+
+def observe(family: Any, data: Any, weights: Any, known: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
+    """Observations and weights as arrays that lie in the family's domain, else an error that names the first row that does not."""
+    x = as_observations(data)
+    if is_traced(x, weights):
+        return x, weights
     if weights is not None:
         weights = weights if isinstance(weights, jax.Array) else np.asarray(weights)
         if weights.shape != x.shape:

@@ -53,6 +53,7 @@ class Weibull(ExponentialFamily):
             lambda y, known: y ** (1.0 / known["concentration"]),
             lower=0.0,
             needs_known=True,
+            costly=True,
         )
     )
     gap_matrix = ((),)

@@ -1,0 +1,134 @@
+"""Mean and gaps of very many observations in a single pass.
+
+`Layout.reduce` takes a pass for the mean, one to polish it and one per gap. Around any reference r, however, the mean divergences
+D(y‖r) give the gaps by the same identity that merges evidence,
+
+    gap = mean D(y‖r) − D(mean‖r),
+
+which keeps its digits as long as D(mean‖r) is the smaller part. The mean of a few thousand rows is such a reference, unless the
+data are wild, or all alike; then the answer is not trusted, and `Layout.reduce` is asked.
+
+A sum of logarithms, which are slow, is taken as a sum of logarithms of products of a few rows.
+"""
+
+from collections.abc import Mapping
+from functools import partial, reduce
+from operator import or_
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from surprax.evidence.layout import Carrier, Gap, Layout
+
+__all__ = ["Sums", "one_pass"]
+
+LANES = 16
+"""So many rows are multiplied; from 1e-19 to 1e19 times the reference, their product is a number."""
+
+BLOCK = 1 << 19
+"""Rows at a time: what is written in between stays in the cache."""
+
+GLANCE = 1 << 12
+"""Rows that make the reference."""
+
+LEAST_GAP = 1e-3
+"""A product is right to an ulp or so for each row; a gap of −log below this would show that."""
+
+LARGEST_SHARE = 0.25
+"""How large D(mean‖r) may be beside the gap."""
+
+
+class Sums(NamedTuple):
+    """Count, mean and gaps as `Layout.reduce` gives them, and whether they are to be trusted.
+
+    They are not where a row lies outside the domain, is NaN or infinite, or where digits were lost.
+    """
+
+    count: Array
+    mean: Array
+    gaps: Array
+    trusted: Array
+
+
+def one_pass(layout: Layout, x: Array, known: Mapping[str, Any], domain: tuple[float, float]) -> Sums:
+    """Sums over a vector `x`, whose values should lie within `domain` (its ends are let through here); float64 only."""
+    carrier = layout.carrier.given(known)
+    rows = x.shape[0]
+    glance = x[:: max(1, rows // GLANCE)].astype(jnp.float64)
+    reference = jax.lax.optimization_barrier(jnp.mean(carrier.of(glance)))
+    total, outside = _by_blocks(partial(_of_rows, carrier, layout.gaps, reference, domain), x, 1 + len(layout.gaps))
+
+    mean = reference + total[0] / rows
+    trusted = jnp.isfinite(mean) & ~outside
+    gaps = []
+    for gap, sum_ in zip(layout.gaps, total[1:]):
+        moved = gap.divergence(mean, reference)
+        if gap.factor is None:
+            value, least = sum_ / rows - moved, 0.0
+        else:
+            value, least = jnp.log(gap.factor(mean) / gap.factor(reference)) - sum_ / rows, LEAST_GAP
+        gaps.append(value)
+        trusted &= jnp.isfinite(value) & (value > least) & (moved <= LARGEST_SHARE * value)
+    return Sums(jnp.full((), float(rows)), mean, jnp.stack(gaps) if gaps else jnp.zeros(0), trusted)
+
+
+def _by_blocks(of_rows: Any, x: Array, sums: int) -> tuple[Array, Array]:
+    """`of_rows` gives sums of a matrix of rows, and a number that is negative if any is outside; all of it, put together."""
+
+    def add(so_far: tuple[Array, Array], rows: Array, lanes: int = LANES) -> tuple[Array, Array]:
+        more, signs = of_rows(rows.reshape(lanes, -1))
+        return so_far[0] + more, so_far[1] | signs
+
+    # An accelerator would rather have large blocks.
+    size = BLOCK if jax.default_backend() == "cpu" else 32 * BLOCK
+    blocks, rest = divmod(x.shape[0], size)
+    tail = x.shape[0] - rest % LANES
+    state = jnp.zeros(sums), jnp.zeros((), jnp.int64)
+    if blocks:
+        state = jax.lax.fori_loop(
+            0, blocks, lambda i, s: add(s, jax.lax.dynamic_slice(x, (i * size,), (size,))), state
+        )
+    if blocks * size < tail:
+        state = add(state, x[blocks * size : tail])
+    if tail < x.shape[0]:
+        state = add(state, x[tail:], lanes=1)
+    return state[0], state[1] < 0
+
+
+def _of_rows(
+    carrier: Carrier, gaps: tuple[Gap, ...], reference: Array, domain: tuple[float, float], x: Array
+) -> tuple[Array, Array]:
+    """Σ (y − r); for each gap Σ D(y‖r), or Σ log u(y)/u(r) where it has a factor u; and the signs.
+
+    All in one loop, but for divergences of a costly y: XLA computes logarithms fast where all that it does is to add them.
+    """
+    x = x.astype(jnp.float64)
+    if carrier.exp_of is None:
+        y = carrier.of(x)
+        terms, products = [y - reference], [False]
+    else:
+        terms, products = [carrier.exp_of(x) * jnp.exp(-reference)], [True]
+    for gap in gaps if not carrier.costly else ():
+        u = gap.factor
+        terms.append(gap.divergence(y, reference) if u is None else u(y) * (1.0 / u(reference)))
+        products.append(u is not None)
+
+    def combine(a: Any, b: Any) -> Any:
+        return (*(v * w if product else v + w for v, w, product in zip(a, b, products)), a[-1] | b[-1])
+
+    starts = (*(1.0 if product else 0.0 for product in products), np.int64(0))
+    *totals, signs = jax.lax.reduce((*terms, _signs(x, domain)), starts, combine, (0,))
+    sums = [jnp.sum(jnp.log(v) if product else v) for v, product in zip(totals, products)]
+    for gap in gaps if carrier.costly else ():
+        again = jax.lax.optimization_barrier((x, sums[-1]))[0]
+        sums.append(jnp.sum(gap.divergence(carrier.of(again), reference)))
+    return jnp.stack(sums), jax.lax.reduce(signs, np.int64(0), jax.lax.bitwise_or, (0,))
+
+
+def _signs(x: Array, domain: tuple[float, float]) -> Array:
+    """Whole numbers, negative outside the domain (and at −0): comparisons would keep XLA from vectorising."""
+    distances = [d for d, end in ((x - domain[0], domain[0]), (domain[1] - x, domain[1])) if np.isfinite(end)]
+    return reduce(or_, (jax.lax.bitcast_convert_type(d, jnp.int64) for d in distances), jnp.zeros(x.shape, jnp.int64))
