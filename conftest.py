@@ -8,6 +8,7 @@ from hypothesis import settings
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
+os.environ.setdefault("SURPRAX_CACHE", "off")  # programs of the command line stay out of the user's folder
 # Workers compile the same functions: they share what one of them has compiled.
 if cache := os.environ.get("SURPRAX_TEST_CACHE", str(Path(__file__).parent / ".pytest_cache" / "xla")):
     jax.config.update("jax_compilation_cache_dir", cache)

@@ -220,7 +220,9 @@ def run_case(case: Case, effort: Effort) -> dict[str, Any]:
             del result
         errors = _judged(case, contest, answers)
         del answers
-        turns, calls = take_turns(runs, effort) if effort.repeats and not case.once else ({n: [t] for n, t in first.items()}, {})
+        turns, calls = (
+            take_turns(runs, effort) if effort.repeats and not case.once else ({n: [t] for n, t in first.items()}, {})
+        )
     entrants: dict[str, dict[str, Any]] = {
         name: {
             "seconds": [entrant.times * seconds for seconds in turns[name]],

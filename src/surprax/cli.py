@@ -15,6 +15,7 @@ from surprax.families.catalogue import FAMILIES, by_name
 from surprax.game import Scoreboard, play
 from surprax.game.report import renderable
 from surprax.game.scoreboard import save_boards
+from surprax.programs import keep_programs
 
 __all__ = ["app", "main"]
 
@@ -60,6 +61,7 @@ Days and flows are measured, even where they are written down as whole numbers.
 
 def main() -> None:
     """Entry point: run the command line, and say failures in one sentence."""
+    keep_programs()
     try:
         app(standalone_mode=False)
     except typer.Exit as stop:

@@ -7,8 +7,8 @@ from tests.families.cases import Case
 from surprax.families.beta import Beta
 from surprax.families.exponential_law import Exponential
 from surprax.families.gamma import Gamma
-from surprax.families.inverse_gamma import InverseGamma
 from surprax.families.half_normal import HalfNormal
+from surprax.families.inverse_gamma import InverseGamma
 from surprax.families.inverse_gaussian import InverseGaussian
 from surprax.families.log_normal import LogNormal
 

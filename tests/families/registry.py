@@ -29,7 +29,8 @@ NODES = 8192
 def nodes(case: Case, *kinks: float) -> tuple[np.ndarray, np.ndarray]:
     """Points and weights so that Σ weights · f(points) = ∫ f, or the sum over whole numbers, for f like the density.
 
-    Gauss–Legendre panels between quantiles of SciPy's twin, and between places where another integrand has a kink; the tails beyond 1e-40 (1e-16 for sums) are left out.
+    Gauss–Legendre panels between quantiles of SciPy's twin, and between places where another integrand has a kink; the tails
+    beyond 1e-40 (1e-16 for sums) are left out.
     """
     if case.make().discrete:
         low, high = case.scipy.ppf(1e-16), case.scipy.isf(1e-16)

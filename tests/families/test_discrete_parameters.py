@@ -29,7 +29,7 @@ def test_probability_and_log_odds_say_the_same(make):
 @pytest.mark.parametrize("make", BY_CHANCE)
 def test_exactly_one_of_probability_and_log_odds(make):
     for arguments in ({}, {"probs": 0.3, "logits": 0.1}):
-        with pytest.raises(ValueError, match="exactly one of probs and logits; got (neither|both)"):
+        with pytest.raises(ValueError, match=r"exactly one of probs and logits; got (neither|both)"):
             make(**arguments)
 
 
@@ -172,7 +172,9 @@ def test_categories_beside_scalars_and_batches():
 
 def test_constant_in_logits_does_not_matter():
     logits = np.array([1.0, -np.inf, 3.0])
-    np.testing.assert_allclose(Categorical(logits=logits).logits, Categorical(logits=logits + 700.0).logits, atol=2 * np.spacing(700.0))
+    np.testing.assert_allclose(
+        Categorical(logits=logits).logits, Categorical(logits=logits + 700.0).logits, atol=2 * np.spacing(700.0)
+    )
     inside = jax.jit(lambda s: Categorical(logits=s).log_prob(2.0))
     assert float(inside(logits)) == pytest.approx(float(Categorical(logits=logits).log_prob(2.0)), rel=1e-6)
 

@@ -42,12 +42,12 @@ LARGEST_SHARE = 0.25
 
 
 class Sums(NamedTuple):
-    """Count, mean and gaps as `Layout.reduce` gives them, and whether they are to be trusted.
+    """Number of rows, mean and gaps as `Layout.reduce` gives them, and whether they are to be trusted.
 
     They are not where a row lies outside the domain, is NaN or infinite, or where digits were lost.
     """
 
-    count: Array
+    number: Array
     mean: Array
     gaps: Array
     trusted: Array
@@ -88,9 +88,7 @@ def _by_blocks(of_rows: Any, x: Array, sums: int) -> tuple[Array, Array]:
     tail = x.shape[0] - rest % LANES
     state = jnp.zeros(sums), jnp.zeros((), jnp.int64)
     if blocks:
-        state = jax.lax.fori_loop(
-            0, blocks, lambda i, s: add(s, jax.lax.dynamic_slice(x, (i * size,), (size,))), state
-        )
+        state = jax.lax.fori_loop(0, blocks, lambda i, s: add(s, jax.lax.dynamic_slice(x, (i * size,), (size,))), state)
     if blocks * size < tail:
         state = add(state, x[blocks * size : tail])
     if tail < x.shape[0]:

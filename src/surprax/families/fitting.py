@@ -158,14 +158,14 @@ def _domain(family: Any, known: Mapping[str, Any]) -> tuple[float, float]:
 def _reduce_in_one_pass(family: Any, x: Any, known: Any, domain: tuple[float, float]) -> tuple[Moments, Any]:
     sums = one_pass(family.layout, x, known, domain)
     log_base = _log_base(family, x, sums.mean, None, known, jnp.sum, jnp.float64)
-    return Moments(sums.count, sums.mean, sums.gaps, log_base, known, family), sums.trusted
+    return Moments(sums.number, sums.mean, sums.gaps, log_base, known, family), sums.trusted
 
 
 @functools.partial(jax.jit, static_argnames=("family", "domain"))
 def _fit_in_one_pass(family: Any, x: Any, known: Any, domain: tuple[float, float]) -> tuple[Any, Outcome, Any]:
     sums = one_pass(family.layout, x, known, domain)
     base = jnp.zeros(())  # a fit does not ask for it
-    fit, outcome = family._fit_moments(Moments(sums.count, sums.mean, sums.gaps, base, known, family))
+    fit, outcome = family._fit_moments(Moments(sums.number, sums.mean, sums.gaps, base, known, family))
     return fit, outcome, sums.trusted
 
 

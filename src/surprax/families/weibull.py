@@ -174,7 +174,9 @@ class Weibull(ExponentialFamily):
         k = e.known["concentration"] * jnp.ones_like(e.mean)
         # A mean of x^k beyond the range of float64 is no place to read the scale off.
         outcome = Outcome.first(
-            (e.count <= 0, Reason.NO_DATA), (e.mean <= 0, Reason.ALL_ZERO), (~jnp.isfinite(e.mean), Reason.NOT_CONVERGED)
+            (e.count <= 0, Reason.NO_DATA),
+            (e.mean <= 0, Reason.ALL_ZERO),
+            (~jnp.isfinite(e.mean), Reason.NOT_CONVERGED),
         )
         return cls._of(scale=e.mean ** (1.0 / k), concentration=k), outcome
 
