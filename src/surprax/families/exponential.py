@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from surprax.evidence import Evidence, Layout, Moments
 from surprax.families.base import Distribution, align, compiled, compiled_property, floating
-from surprax.families.fitting import check_known, make_evidence
+from surprax.families.fitting import check_known, make_evidence, rounded_evidence
 from surprax.families.outcomes import Outcome
 from surprax.numerics.precision import in_float64, is_traced
 
@@ -161,9 +161,20 @@ class ExponentialFamily(Distribution):
     def _statistics_at(cls, x: Any, known: dict[str, Any]) -> tuple[Any, ...]:
         return cls._sufficient_statistics(cls._of(**known), x)
 
+    def log_likelihood(self, x: ArrayLike) -> Array:
+        """Sum of `log_prob` over the first axis of `x`, in nats: one number per distribution."""
+        evidence = None if self.batch_shape else rounded_evidence(type(self), x, self._known())
+        if evidence is None:
+            return super().log_likelihood(x)
+        return jnp.asarray(evidence.log_likelihood(self), np.float32)
+
     def _log_likelihood(self, x: Array) -> Array:
+        """By evidence; row by row where rows lie outside the support, or at an end where the density is 0 or ∞."""
         evidence = make_evidence(type(self), x, None, None, self._known())
-        return type(self)._evidence_log_likelihood(evidence, self)
+        value = type(self)._evidence_log_likelihood(evidence, self)
+        d, rows = align(self, x)
+        whole = jnp.all(d.support.contains(rows)) & jnp.all(jnp.isfinite(value))
+        return jax.lax.cond(whole, lambda: value, lambda: jnp.sum(self.log_prob(x), axis=0).astype(value.dtype))
 
     @classmethod
     def _evidence_log_likelihood(cls, e: Moments, q: Any) -> Array:

@@ -21,7 +21,16 @@ from surprax.families.supports import Support
 from surprax.numerics.precision import float64_scope, in_float64, is_traced, to_float64
 from surprax.numerics.shapes import one_of_few, padded
 
-__all__ = ["as_observations", "fit_sample", "has_moments", "make_evidence", "observe", "reduce_rows", "try_fit"]
+__all__ = [
+    "as_observations",
+    "fit_sample",
+    "has_moments",
+    "make_evidence",
+    "observe",
+    "reduce_rows",
+    "rounded_evidence",
+    "try_fit",
+]
 
 
 FEW = 1 << 16
@@ -154,9 +163,23 @@ def _domain(family: Any, known: Mapping[str, Any]) -> tuple[float, float]:
     return float(support.lower), float(support.upper)
 
 
-@functools.partial(jax.jit, static_argnames=("family", "domain"))
-def _reduce_in_one_pass(family: Any, x: Any, known: Any, domain: tuple[float, float]) -> tuple[Moments, Any]:
-    sums = one_pass(family.layout, x, known, domain)
+def rounded_evidence(family: Any, data: Any, known: dict[str, Any]) -> Moments | None:
+    """Evidence of many rows for a sum that is told in their own precision; None where there is none to be had in one pass."""
+    if is_traced(data, known) or not has_moments(family, known) or isinstance(data, list | tuple):
+        return None
+    x = as_observations(data)
+    if x.dtype != np.float32 or not _goes_in_one_pass(family, x, None):
+        return None
+    with float64_scope():
+        moments, trusted = _reduce_in_one_pass(family, x, known, _domain(family, known), np.float32)
+        return jax.tree.map(np.asarray, moments) if trusted else None
+
+
+@functools.partial(jax.jit, static_argnames=("family", "domain", "terms"))
+def _reduce_in_one_pass(
+    family: Any, x: Any, known: Any, domain: tuple[float, float], terms: Any = np.float64
+) -> tuple[Moments, Any]:
+    sums = one_pass(family.layout, x, known, domain, terms)
     log_base = _log_base(family, x, sums.mean, None, known, jnp.sum, jnp.float64)
     return Moments(sums.number, sums.mean, sums.gaps, log_base, known, family), sums.trusted
 
