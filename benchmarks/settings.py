@@ -43,6 +43,9 @@ PARAMETERS: Mapping[str, Callable[[np.random.Generator], float]] = {
 ELSEWHERE: Mapping[tuple[str, str], Callable[[np.random.Generator], float]] = {
     ("InverseGaussian", "loc"): _between(0.01, 100),
     ("LogNormal", "scale"): _between(0.1, 3),
+    # Draws that are nearly Poisson may have no maximum.
+    ("NegativeBinomial", "mean"): _between(1, 100),
+    ("NegativeBinomial", "concentration"): _between(0.3, 5),
 }
 """Where a name means something else."""
 

@@ -12,7 +12,8 @@ from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
-from surprax.families.passes import mean_of, no_data, weighted_median, weighted_range
+from surprax.families.passes import mean_of, no_data, sample_quantiles, weighted_median, weighted_range
+from surprax.families.refits import MANY, fit_with_and_without_each
 from surprax.families.supports import REAL, Support
 from surprax.numerics.elementary import deviance, expm1_minus, with_derivatives
 
@@ -146,6 +147,31 @@ class Laplace(ExponentialFamily):
         scale = mean_of(weights)(jnp.abs(x - loc))
         outcome = Outcome.first((low > high, Reason.NO_DATA), (low == high, Reason.ALL_SAME))
         return cls._of(loc=loc, scale=scale), outcome
+
+    @classmethod
+    def _fit_with_and_without_each(cls, rows: Array, weights: Array | None) -> tuple[Self, Outcome, Self, Outcome]:
+        """Of very many rows, medians without a fold by Bahadur's (1966) expansion from the median of all.
+
+        With F₋ₖ the distribution function of all but fold k, and f the density, the median moves by (½ − F₋ₖ(m)) / f; what that
+        leaves out costs as little as in `refits`.
+        """
+        if rows.size < MANY:
+            return fit_with_and_without_each(cls, rows, weights)
+        x, w = rows.ravel(), None if weights is None else weights.ravel()
+        fit, outcome = cls._fit_sample(x, w, {})
+        kept = jnp.ones_like(rows) if weights is None else weights
+        below = jnp.sum(kept * (0.5 * (rows < fit.loc) + 0.5 * (rows <= fit.loc)), axis=1)
+        number = jnp.sum(kept, axis=1)
+        share = (jnp.sum(below) - below) / (jnp.sum(number) - number)
+        low, high = sample_quantiles(x, w, (0.48, 0.52))
+        locs = fit.loc + (0.5 - share) * (high - low) / 0.04
+
+        def scale_without(k: Array) -> Array:
+            sums = jnp.sum(kept * jnp.abs(rows - locs[k]), axis=1)
+            return (jnp.sum(sums) - sums[k]) / (jnp.sum(number) - number[k])
+
+        scales = jax.lax.map(scale_without, jnp.arange(rows.shape[0]))
+        return fit, outcome, cls._of(loc=locs, scale=scales), Outcome(jnp.zeros(rows.shape[0], jnp.int32))
 
     # Samples.
 

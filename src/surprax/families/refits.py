@@ -9,13 +9,13 @@ from jax import Array
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import positive
 
-__all__ = ["fit_with_and_without_each"]
+__all__ = ["MANY", "fit_with_and_without_each"]
 
 MANY = 1 << 18
 """From this many rows on, one Newton step from the fit to all rows is as good as a fit.
 
-Leaving out a fold moves a maximum by δ ~ 1/√n standard deviations of one row; a Newton step leaves δ², which costs of the order of
-n^(−3/2) nats per row: 1e-8 here, and less with more rows.
+Leaving out a fold moves a maximum by δ ~ 1/√n standard deviations of one row; a Newton step leaves δ², which costs up to some
+15 n^(−3/2) nats per row: 1e-7 here, and less with more rows.
 """
 
 

@@ -117,6 +117,20 @@ class Uniform(Distribution):
         outcome = Outcome.first((low > high, Reason.NO_DATA), (low == high, Reason.ALL_SAME))
         return cls._of(low=low, high=high), outcome
 
+    @classmethod
+    def _fit_with_and_without_each(cls, rows: Array, weights: Array | None) -> tuple[Self, Outcome, Self, Outcome]:
+        """The ends of the folds give those of all of them but one."""
+        lows, highs = jax.vmap(weighted_range, in_axes=(0, None if weights is None else 0))(rows, weights)
+        others = ~jnp.eye(rows.shape[0], dtype=bool)
+
+        def fit(kept: Array) -> tuple[Self, Outcome]:
+            low = jnp.min(jnp.where(kept, lows, jnp.inf), axis=-1)
+            high = jnp.max(jnp.where(kept, highs, -jnp.inf), axis=-1)
+            outcome = Outcome.first((low > high, Reason.NO_DATA), (low == high, Reason.ALL_SAME))
+            return cls._of(low=low, high=high), outcome
+
+        return *fit(jnp.ones(rows.shape[0], bool)), *fit(others)
+
     # Samples.
 
     def _sample(self, key: Array, shape: tuple[int, ...]) -> Array:
