@@ -1,6 +1,10 @@
-"""`surprax play` as a whole process, from the shell to the board: by size of the data, and against fits by SciPy."""
+"""`surprax play` as a whole process, from the shell to the board, and `play` alone: by size of the data, and against SciPy.
+
+A whole process imports, compiles and plays. Compiled programs are kept from run to run for users, but not here, unless said.
+"""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +20,7 @@ from benchmarks.machine import ROOT
 
 __all__ = ["CASES"]
 
+FIRST = "surprax, first"
 SMALL, MIDDLE, LARGE = "surprax, 10,000 rows", "surprax, 1,000,000 rows", "surprax, 10,000,000 rows"
 
 
@@ -29,6 +34,43 @@ def by_size(setting: Setting) -> Contest:
     }
     judge = partial(_judge, data, families)
     return Contest(len(data[LARGE]), "float64", entrants, judge, TOLERANCE, peer_tolerance=TOLERANCE)
+
+
+def again(setting: Setting) -> Contest:
+    """The first run of a process finds no compiled programs, the second those that an earlier run has left."""
+    x, families = _column(setting.size(10_000, 200)), _players(setting)
+    path = _write(setting.scratch / "rows.parquet", x)
+    kept = {"SURPRAX_CACHE": "on", "XDG_CACHE_HOME": str(setting.scratch / "cache")}
+    entrants = {
+        "surprax, again": _process(partial(_surprax, **kept), path, families),
+        FIRST: _process(_surprax, path, families),
+    }
+    _surprax(path, families, **kept)
+    return Contest(
+        len(x),
+        "float64",
+        entrants,
+        partial(_judge, dict.fromkeys(entrants, x), families),
+        TOLERANCE,
+        peer_tolerance=TOLERANCE,
+    )
+
+
+def alone(setting: Setting) -> Contest:
+    """`surprax.play` in a process that has played before, against fits by SciPy; ours also scores ten folds of each family."""
+    x, families = _column(setting.size(1_000_000, 400)), _players(setting)
+    entrants = {
+        "surprax, play": Entrant(lambda: _board(families, x), answer=json.loads, compilation={}),
+        "scipy": Entrant(lambda: json.dumps(_fits(families, x)), answer=json.loads, compilation={}),
+    }
+    judge = partial(_judge, dict.fromkeys(entrants, x), families)
+    return Contest(len(x), "float64", entrants, judge, TOLERANCE, peer_tolerance=1e-3)
+
+
+def _board(families: Sequence[str], x: np.ndarray) -> str:
+    import surprax as sx
+
+    return json.dumps(sx.play(families, x, kind="continuous", unit="nat", progress=False).to_dict())
 
 
 def against_scipy(setting: Setting) -> Contest:
@@ -71,12 +113,14 @@ def _process(start: Callable[[Path, Sequence[str]], str], path: Path, families: 
     return Entrant(partial(start, path, families), answer=json.loads, compilation={})
 
 
-def _surprax(path: Path, families: Sequence[str]) -> str:
+def _surprax(path: Path, families: Sequence[str], **environment: str) -> str:
     """The board as JSON, by the command line."""
     board = path.with_suffix(".json")
     words = ["play", str(path), "--column", "x", "--families", ",".join(families), "--unit", "nat"]
     program = "from surprax.cli import main; main()"
-    _finish([sys.executable, "-c", program, *words, "--kind", "continuous", "--quiet", "--json", str(board)])
+    _finish(
+        [sys.executable, "-c", program, *words, "--kind", "continuous", "--quiet", "--json", str(board)], environment
+    )
     return board.read_text(encoding="utf-8")
 
 
@@ -85,8 +129,9 @@ def _scipy(path: Path, families: Sequence[str]) -> str:
     return _finish([sys.executable, "-m", "benchmarks.play", str(path), *families])
 
 
-def _finish(words: Sequence[str]) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+def _finish(words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    settings = {**os.environ, "SURPRAX_CACHE": "off", **(environment or {})}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=settings)
     if done.returncode:
         raise OracleError(f"a process failed: {done.stderr.strip()[-300:]}")
     return done.stdout
@@ -118,25 +163,31 @@ def _log_likelihood(x: np.ndarray, family: str, parameters: Any) -> float:
     return peer.log_likelihood(x, peer.shape(**parameters) if isinstance(parameters, dict) else tuple(parameters))
 
 
-def main(words: Sequence[str]) -> None:
-    """Fit the families named after the file, one by one, with SciPy, and print what a board would say of them."""
-    import pyarrow.parquet as pq
-
-    path, *families = words
-    x = pq.read_table(path)["x"].to_numpy()
+def _fits(families: Sequence[str], x: np.ndarray) -> dict[str, Any]:
+    """Fits one by one with SciPy, and what a board would say of them."""
     entries = []
     for family in families:
         parameters = CONTINUOUS[family].fit(x)
         total = -CONTINUOUS[family].log_likelihood(x, parameters)
         entries.append({"family": family, "parameters": [float(p) for p in parameters], "total_surprise": total})
-    print(json.dumps({"entries": entries, "disqualified": []}))
+    return {"entries": entries, "disqualified": []}
+
+
+def main(words: Sequence[str]) -> None:
+    """Fit the families named after the file, and print what a board would say of them."""
+    import pyarrow.parquet as pq
+
+    path, *families = words
+    print(json.dumps(_fits(families, pq.read_table(path)["x"].to_numpy())))
 
 
 CASES = [
     Case("play/sizes", "surprax play, a whole process", by_size, (Target(4.0, SMALL),), devices=("cpu",)),
+    Case("play/again", "surprax play, a second process", again, (Target(1.0, FIRST),), devices=("cpu",)),
+    Case("play/alone", "play, against scipy.stats fits one by one", alone, (Target(1 / 50, "scipy"),)),
     Case(
         "play/scipy",
-        "surprax play, against scipy.stats fits one by one",
+        "surprax play, a whole process, against one of scipy.stats fits",
         against_scipy,
         (Target(1.0, "scipy"),),
         devices=("cpu",),
