@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.numerics.test_elementary import DTYPES, INF, NAN, log_grid
+from tests.numerics.oracle import DTYPES, INF, NAN, log_grid
 
 from surprax.numerics.incomplete_gamma import gamma_quantile_from_log, log_gammainc, log_gammaincc
 

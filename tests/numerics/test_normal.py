@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from tests.numerics.test_elementary import DTYPES, INF, NAN, Case, check, log_grid
+from tests.numerics.oracle import DTYPES, INF, NAN, Case, check, log_grid
 
 from surprax.numerics import normal as nm
 

@@ -11,22 +11,28 @@ from surprax.evidence import Layout, Moments
 from surprax.evidence.layout import CHANCE, NEGATIVE_LOG, NEGATIVE_LOG_COMPLEMENT
 from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
-from surprax.families.gamma import (
-    TWO_PI,
-    difference_of_products,
-    gamma_bregman_beyond_poisson,
-    integrate,
-    is_near,
-    is_small_step,
-    log_minus_digamma_drop,
-    log_of_ratio,
-    product_minus,
-)
+from surprax.families.gamma import TWO_PI
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import OPEN_UNIT_INTERVAL, UNIT_INTERVAL, Support
-from surprax.numerics.elementary import log1p_minus, log_ratio, logaddexp, with_derivatives
-from surprax.numerics.gamma import log_beta, log_minus_digamma, stirling_error, trigamma_minus_reciprocal
+from surprax.numerics.elementary import (
+    difference_of_products,
+    is_near,
+    log1p_minus,
+    log_of_ratio,
+    log_ratio,
+    logaddexp,
+    product_minus,
+    with_derivatives,
+)
+from surprax.numerics.gamma import log_minus_digamma, stirling_error, trigamma_minus_reciprocal
+from surprax.numerics.gamma_differences import (
+    gamma_bregman_beyond_poisson,
+    integrate,
+    is_small_step,
+    log_beta,
+    log_minus_digamma_drop,
+)
 from surprax.numerics.incomplete_beta import beta_quantile_from_log, log_betainc, log_betaincc
 
 __all__ = ["Beta"]

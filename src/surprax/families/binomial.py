@@ -29,7 +29,7 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import count, parameter, probability
 from surprax.families.supports import NONNEGATIVE_INTEGERS, Support
 from surprax.numerics.elementary import log1p_minus, log_ratio, with_derivatives
-from surprax.numerics.gamma import digamma_difference, log_binomial_coefficient
+from surprax.numerics.gamma_differences import digamma_difference, log_binomial_coefficient
 from surprax.numerics.incomplete_beta import log_betainc
 from surprax.numerics.precision import is_traced
 

@@ -1,12 +1,11 @@
 """The gamma distribution."""
 
 import math
-from collections.abc import Callable
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from surprax.evidence import Layout, Moments
 from surprax.evidence.layout import NEGATIVE_LOG, POSITIVE
@@ -17,10 +16,11 @@ from surprax.families.parameters import parameter, positive
 from surprax.families.supports import NONNEGATIVE, Support
 from surprax.families.supports import POSITIVE as POSITIVE_NUMBERS
 from surprax.numerics.elementary import (
-    by_dtype,
+    is_near,
     log1p_minus,
+    log_of_ratio,
     log_ratio,
-    log_ratio_minus,
+    product_minus,
     with_derivatives,
 )
 from surprax.numerics.gamma import (
@@ -29,10 +29,9 @@ from surprax.numerics.gamma import (
     log_minus_digamma,
     stirling_error,
     trigamma,
-    trigamma_minus_reciprocal,
 )
+from surprax.numerics.gamma_differences import gamma_bregman_beyond_poisson
 from surprax.numerics.incomplete_gamma import gamma_quantile_from_log, log_gammainc, log_gammaincc
-from surprax.numerics.normal import gauss_legendre
 
 __all__ = ["Gamma"]
 
@@ -166,34 +165,6 @@ class Gamma(ExponentialFamily):
 
 
 @with_derivatives(lambda x, y, z: y, lambda x, y, z: x, lambda x, y, z: -jnp.ones_like(z))
-def product_minus(x: Array, y: Array, z: Array) -> Array:
-    """x·y − z as if the product were not rounded (unless a part of it overflows)."""
-    bits = by_dtype(x, (8, 11), (11, 25))
-    x_high, y_high = lax.reduce_precision(x, *bits), lax.reduce_precision(y, *bits)
-    x_low, y_low = x - x_high, y - y_high  # halves of the digits, whose products are exact
-    exact = (x_high * y_high - z) + (x_high * y_low + x_low * y_high) + x_low * y_low
-    return jnp.where(jnp.isfinite(exact), exact, x * y - z)
-
-
-def difference_of_products(a: Array, b: Array, c: Array, d: Array) -> Array:
-    """a·b − c·d as if the products were not rounded."""
-    product = lax.stop_gradient(c * d)
-    return product_minus(a, b, product) - product_minus(c, d, product)
-
-
-def is_near(u: Array) -> Array:
-    """Where a ratio 1 + u is so near to 1 that its logarithm is better taken from u."""
-    return (u >= -2 / 3) & (u <= 2)
-
-
-def log_of_ratio(u: Array, x: Array, y: Array) -> Array:
-    """log(x/y) for u = x/y − 1, which is known to more digits than the quotient."""
-    near = is_near(u)
-    return jnp.where(
-        near, jnp.log1p(jnp.where(near, u, 0.0)), log_ratio(jnp.where(near, 1.0, x), jnp.where(near, 1.0, y))
-    )
-
-
 def _log_level(a: Array, rate: Array) -> Array:
     """C, the log-density where x is at its mean."""
     return log_ratio(rate, jnp.sqrt(TWO_PI * a)) - stirling_error(a)
@@ -243,41 +214,3 @@ def _poisson_kl(b: Array, a: Array, s: Array, r: Array) -> Array:
     u = _kl_excess(b, a, s, r) / b
     value = -b * jnp.where(is_near(u), log1p_minus(u), _log_shift(b, a, s, r) - u)
     return jnp.where((s > 0) & (r > 0), value, jnp.nan)
-
-
-def is_small_step(a: Array, step: Array) -> Array:
-    """Whether a + t·step, 0 ≤ t ≤ 1, is so near a that `integrate` has all digits for functions with a pole at 0."""
-    return jnp.abs(step) <= a / 4
-
-
-def integrate(f: Callable[[Array], Array], like: Array) -> Array:
-    """∫ f(t) dt from 0 to 1 by Gauss–Legendre quadrature."""
-    nodes, weights = (jnp.asarray(v, like.dtype) for v in gauss_legendre(by_dtype(like, 4, 8)))
-    return jnp.sum(jax.vmap(lambda t, w: w * f(t))(nodes, weights), axis=0)
-
-
-def log_minus_digamma_drop(a: Array, b: Array, difference: Array) -> Array:
-    """g(a) − g(b) for g(a) = log a − ψ(a), where difference = b − a; to full relative accuracy as b → a."""
-    near = is_small_step(a, difference)
-    step = jnp.where(near, difference, 0.0)
-    close = step * integrate(lambda t: trigamma_minus_reciprocal(a + t * step), step)
-    return jnp.where(near, close, log_minus_digamma(a) - log_minus_digamma(b))
-
-
-@with_derivatives(
-    lambda b, a, difference: log_minus_digamma_drop(a, b, difference),
-    lambda b, a, difference: -trigamma_minus_reciprocal(a) * difference,
-    lambda b, a, difference: jnp.zeros_like(difference),  # it moves with b and a
-)
-def gamma_bregman_beyond_poisson(b: Array, a: Array, difference: Array) -> Array:
-    """The Bregman divergence f(b) − f(a) − f'(a)(b − a) ≥ 0 of f(a) = log Γ(a) − a log a + a; difference = b − a.
-
-    It is what the divergence of log Γ (gammas of equal rate) has beyond that of a log a − a (Poissons), to full
-    relative accuracy as b → a. Where b is near it is ∫ (b − t) f''(t) dt, with f'' = ψ' − 1/t; elsewhere, by Stirling's
-    f(a) = −½ log a + μ(a) + const, the sum of two.
-    """
-    near = is_small_step(a, difference)
-    step = jnp.where(near, difference, 0.0)
-    close = step * step * integrate(lambda t: (1 - t) * trigamma_minus_reciprocal(a + t * step), step)
-    correction = stirling_error(b) - stirling_error(a) - (0.5 / a - log_minus_digamma(a)) * difference
-    return jnp.where(near, close, correction - 0.5 * log_ratio_minus(b, a, difference))

@@ -9,11 +9,11 @@ from surprax.evidence import Layout, Moments
 from surprax.evidence.layout import INVERSE, NEGATIVE_LOG
 from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
-from surprax.families.gamma import TWO_PI, Gamma, is_near, log_of_ratio, product_minus
+from surprax.families.gamma import TWO_PI, Gamma
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import POSITIVE, Support
-from surprax.numerics.elementary import log1p_minus, log_ratio, with_derivatives
+from surprax.numerics.elementary import is_near, log1p_minus, log_of_ratio, log_ratio, product_minus, with_derivatives
 from surprax.numerics.gamma import log_minus_digamma, stirling_error
 from surprax.numerics.incomplete_gamma import gamma_quantile_from_log, log_gammainc, log_gammaincc
 

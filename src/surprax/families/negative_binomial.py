@@ -32,14 +32,8 @@ from surprax.numerics.elementary import (
     with_derivatives,
     xlog1py,
 )
-from surprax.numerics.gamma import (
-    digamma_difference,
-    log_factorial,
-    log_gamma_difference,
-    log_minus_digamma,
-    stirling_error,
-    trigamma_minus_reciprocal,
-)
+from surprax.numerics.gamma import log_factorial, log_minus_digamma, stirling_error, trigamma_minus_reciprocal
+from surprax.numerics.gamma_differences import digamma_difference, log_gamma_difference
 from surprax.numerics.incomplete_beta import log_betainc
 from surprax.numerics.normal import gauss_legendre
 

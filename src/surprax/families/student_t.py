@@ -23,7 +23,8 @@ from surprax.families.passes import (
 )
 from surprax.families.supports import REAL, Support
 from surprax.numerics.elementary import by_dtype, log1mexp, log1p_minus, with_derivatives
-from surprax.numerics.gamma import log_beta, log_gamma_difference, stirling_error
+from surprax.numerics.gamma import stirling_error
+from surprax.numerics.gamma_differences import log_beta, log_gamma_difference
 from surprax.numerics.incomplete_beta import log_betainc
 from surprax.numerics.normal import gauss_legendre, normal_quantile_from_log
 from surprax.numerics.quadrature import Located, divergence_on_nodes

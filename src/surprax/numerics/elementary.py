@@ -27,16 +27,20 @@ __all__ = [
     "by_dtype",
     "deviance",
     "deviance_from",
+    "difference_of_products",
     "expm1_minus",
+    "is_near",
     "log1mexp",
     "log1p_minus",
     "log1p_quotient",
+    "log_of_ratio",
     "log_quotient",
     "log_ratio",
     "log_ratio_minus",
     "logaddexp",
     "logsumexp",
     "polynomial",
+    "product_minus",
     "scale_divergence",
     "softmin",
     "with_derivatives",
@@ -226,6 +230,37 @@ def deviance(x: Array, mu: Array) -> Array:
     4.9997e-05, 3.0
     """
     return jnp.where((x < 0) | (mu < 0), jnp.nan, deviance_from(x, mu, mu - x))
+
+
+# Products that are not rounded ----------------------------------------------------------------------------------------
+
+
+def product_minus(x: Array, y: Array, z: Array) -> Array:
+    """x·y − z as if the product were not rounded (unless a part of it overflows)."""
+    bits = by_dtype(x, (8, 11), (11, 25))
+    x_high, y_high = jax.lax.reduce_precision(x, *bits), jax.lax.reduce_precision(y, *bits)
+    x_low, y_low = x - x_high, y - y_high  # halves of the digits, whose products are exact
+    exact = (x_high * y_high - z) + (x_high * y_low + x_low * y_high) + x_low * y_low
+    return jnp.where(jnp.isfinite(exact), exact, x * y - z)
+
+
+def difference_of_products(a: Array, b: Array, c: Array, d: Array) -> Array:
+    """a·b − c·d as if the products were not rounded."""
+    product = jax.lax.stop_gradient(c * d)
+    return product_minus(a, b, product) - product_minus(c, d, product)
+
+
+def is_near(u: Array) -> Array:
+    """Where a ratio 1 + u is so near to 1 that its logarithm is better taken from u."""
+    return (u >= -2 / 3) & (u <= 2)
+
+
+def log_of_ratio(u: Array, x: Array, y: Array) -> Array:
+    """log(x/y) for u = x/y − 1, which is known to more digits than the quotient."""
+    near = is_near(u)
+    return jnp.where(
+        near, jnp.log1p(jnp.where(near, u, 0.0)), log_ratio(jnp.where(near, 1.0, x), jnp.where(near, 1.0, y))
+    )
 
 
 # Products with logarithms ---------------------------------------------------------------------------------------------

@@ -12,33 +12,23 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from surprax.numerics.elementary import (
     as_floats,
-    atanh_tail,
     by_dtype,
-    deviance_from,
-    log1p_quotient,
     log_ratio,
-    log_ratio_minus,
     polynomial,
     with_derivatives,
 )
 
 __all__ = [
     "digamma",
-    "digamma_difference",
     "inverse_digamma",
     "inverse_log_minus_digamma",
-    "log_beta",
-    "log_binomial_coefficient",
     "log_factorial",
     "log_gamma",
-    "log_gamma_bregman",
-    "log_gamma_difference",
     "log_minus_digamma",
     "stirling_error",
     "tetragamma",
@@ -140,16 +130,6 @@ _DIGAMMA = (
 _DIGAMMA_ROOTS = ((1.4616321325302124, -1.203605254910667e-8), (1.4616321449683622, -9.241265521729427e-17))
 
 
-def _unit_nodes(count: int) -> tuple[tuple[float, float], ...]:
-    """Gauss–Legendre nodes and weights on (0, 1)."""
-    nodes, weights = np.polynomial.legendre.leggauss(count)
-    return tuple((float((1 + t) / 2), float(w / 2)) for t, w in zip(nodes, weights, strict=True))
-
-
-# So many nodes integrate a derivative of μ to all digits while its argument changes by at most a quarter of itself.
-_NODES = (_unit_nodes(4), _unit_nodes(7))
-
-
 def _ratio(x: Array, tables: tuple[_Ratio, _Ratio]) -> Array:
     numerator, denominator = by_dtype(x, *tables)
     return polynomial(x, numerator) / polynomial(x, denominator)
@@ -169,7 +149,7 @@ def _digamma_after(k: Array) -> Array:
 # Stirling's correction ------------------------------------------------------------------------------------------------
 
 
-def _correction(order: int, a: Array) -> Array:
+def correction(order: int, a: Array) -> Array:
     """The derivative μ⁽ᵒʳᵈᵉʳ⁾(a) for a ≥ 1 (for order < 2 also a ≥ 1/4); its sign alternates."""
     r = 1 / a
     magnitude = r ** (order + 1) * _ratio(r * r, _CORRECTIONS[order])
@@ -185,12 +165,12 @@ def _stirling_value(order: int, a: Array) -> Array:
         else:
             below = _digamma_after(a) - log_a - 0.5 / a
         below = jnp.where(a == 0, jnp.inf if order == 0 else -jnp.inf, below)
-        return jnp.where(small, below, _correction(order, jnp.where(small, 1.0, a)))
+        return jnp.where(small, below, correction(order, jnp.where(small, 1.0, a)))
     small = a < 1
     r = (1 / a) * (1 / (1 + a))
     # The derivatives of μ(a) − μ(a + 1) = (a + ½) log(1 + 1/a) − 1.
     step = 0.5 * r * r if order == 2 else -(2 * a + 1) * r * r * r
-    above = _correction(order, jnp.where(small, jnp.abs(a) + 1, a))
+    above = correction(order, jnp.where(small, jnp.abs(a) + 1, a))
     return jnp.where(small, above + jnp.where(small, step, 0.0), above)
 
 
@@ -273,7 +253,7 @@ def digamma(a: Array) -> Array:
     low = a < 2.5
     near = _digamma_after(jnp.where(small, a, jnp.where(low, a - 1, 0.0))) - jnp.where(small, 1 / jnp.abs(a), 0.0)
     b = jnp.where(low, 3.0, a)
-    far = jnp.log(b) - (0.5 / b - _correction(1, b))
+    far = jnp.log(b) - (0.5 / b - correction(1, b))
     return jnp.where(a < 0, jnp.nan, jnp.where(low, near, far))
 
 
@@ -300,7 +280,7 @@ def _log_gamma(a: Array, offset: Array) -> Array:
     log_a = jnp.log(a)
     # Below a = 1, lnΓ(1 + k) is used at k = a, and k − 1 is the offset.
     near = k * jnp.where(small, offset, k - 1) * _ratio(jnp.where(low, k, 2.0), _LOG_GAMMA)
-    far = (a - 0.5) * (log_a - 1) + (HALF_LOG_TWO_PI - 0.5) + _correction(0, jnp.where(low, 4.0, a))
+    far = (a - 0.5) * (log_a - 1) + (HALF_LOG_TWO_PI - 0.5) + correction(0, jnp.where(low, 4.0, a))
     return jnp.where(low, near - jnp.where(small, log_a, 0.0), far)
 
 
@@ -326,145 +306,6 @@ def log_factorial(k: Array) -> Array:
     1.3863
     """
     return jnp.where(k < 0, jnp.nan, _log_gamma(1 + k, k))
-
-
-# Differences ----------------------------------------------------------------------------------------------------------
-# One step of the recurrence, Γ(a) = Γ(1 + a)/a, puts Stirling's formula and its correction where they are tame.
-
-
-def _correction_increment(order: int, a: Array, b: Array) -> Array:
-    """μ⁽ᵒʳᵈᵉʳ⁾(a + b) − μ⁽ᵒʳᵈᵉʳ⁾(a) for a ≥ 1, b ≥ 0, proportional to b as b → 0."""
-    near = b <= a / 4
-    step = jnp.where(near, b, 0.0)
-    slope = sum(w * _correction(order + 1, a + t * step) for t, w in by_dtype(step, *_NODES))
-    return jnp.where(near, step * slope, _correction(order, a + b) - _correction(order, a))
-
-
-@with_derivatives(lambda a, b: _digamma_increment(a, b), lambda a, b: digamma(a + b))
-def log_gamma_difference(a: Array, b: Array) -> Array:
-    """lnΓ(a + b) − lnΓ(a): the logarithm of the rising factorial a(a + 1)…(a + b − 1).
-
-    Shapes: a and b broadcast. Domain: a > 0, real b ≥ 0, at any ratio, from a → 0 (about log a + lnΓ(b)) to a ≫ b
-    (about b log a); 0 at b = 0, NaN below 0. Derivatives: ψ(a + b) − ψ(a) in a, to full relative accuracy, and ψ(a
-    + b) in b.
-
-    Source: compare algdiv of DiDonato & Morris (1992), algorithm 708.
-
-    >>> print(f"{log_gamma_difference(5.0, 2.0):.4f}")
-    3.4012
-    """
-    c = 1 + a
-    u = b * (1 / c)
-    r = b * (1 / (2 * c + b))
-    log1p_u = jnp.log1p(u)
-    log1p_minus_u = jnp.where(u <= 2, r * (2 * (r * r) * atanh_tail(r * r) - u), log1p_u - u)
-    stirling = b * jnp.log(c + b) + c * log1p_minus_u - 0.5 * log1p_u
-    out = stirling + _correction_increment(0, c, b) - log1p_quotient(b, a)
-    return jnp.where((a >= 0) & (b >= 0), jnp.where(b == 0, 0.0, out), jnp.nan)
-
-
-@with_derivatives(lambda a, b: _trigamma_increment(a, b), lambda a, b: trigamma(a + b))
-def _digamma_increment(a: Array, b: Array) -> Array:
-    """ψ(a + b) − ψ(a) ≥ 0 for a, b ≥ 0: a sum of positive terms."""
-    c = 1 + a
-    step = b / (a + b) * (1 / a) + 0.5 * (b / (c + b)) * (1 / c)
-    return jnp.where(b == 0, 0.0, step + jnp.log1p(b / c) + _correction_increment(1, c, b))
-
-
-@with_derivatives(lambda a, b: tetragamma(a + b) - tetragamma(a), lambda a, b: tetragamma(a + b))
-def _trigamma_increment(a: Array, b: Array) -> Array:
-    """ψ'(a + b) − ψ'(a) ≤ 0 for a, b ≥ 0: a sum of negative terms."""
-    c = 1 + a
-    recurrence = b / (a + b) * (1 / a) * (1 / a + 1 / (a + b))
-    stirling = b / (c + b) * (1 / c) * (1 + 0.5 / c + 0.5 / (c + b))
-    return jnp.where(b == 0, 0.0, _correction_increment(2, c, b) - recurrence - stirling)
-
-
-@with_derivatives(lambda b, a: trigamma(b), lambda b, a: -trigamma(a))
-def digamma_difference(b: Array, a: Array) -> Array:
-    """ψ(b) − ψ(a), to full relative accuracy as b → a.
-
-    Shapes: a and b broadcast. Domain: a, b > 0; 0 where they are equal, NaN below 0.
-
-    >>> print(f"{digamma_difference(1e4 + 1, 1e4) * 1e4:.4f}")
-    1.0000
-    """
-    size = _digamma_increment(jnp.minimum(a, b), jnp.abs(b - a))
-    return jnp.where((a < 0) | (b < 0), jnp.nan, jnp.where(b < a, -size, size))
-
-
-def _bregman_slope(b: Array, a: Array) -> Array:
-    """−ψ'(a)(b − a), grouped so that ψ'(a) ≈ 1/a² does not overflow alone."""
-    return (a - b) / a * jnp.where(a < jnp.finfo(a.dtype).eps, 1 / a, a * trigamma(a))
-
-
-@with_derivatives(digamma_difference, _bregman_slope)
-def log_gamma_bregman(b: Array, a: Array) -> Array:
-    """lnΓ(b) − lnΓ(a) − ψ(a)(b − a) ≥ 0, to full relative accuracy as b → a, for shapes of any size.
-
-    Shapes: a and b broadcast. Domain: a, b > 0; ∞ where one is 0, NaN below 0. It is the Bregman divergence of lnΓ:
-    KL between Gammas of equal rate, KL(Gamma(a, β) ‖ Gamma(b, β)). Derivatives: ψ(b) − ψ(a) in b, −ψ'(a)(b − a) in
-    a.
-
-    >>> print(f"{log_gamma_bregman(1.001e6, 1e6):.3f}")
-    0.500
-    """
-    # With c = 1 + a, lnΓ(a) = [c log c − c] − ½ log c + μ(c) − log a + ½ log 2π − 1: four convex terms: nothing
-    # cancels.
-    difference = b - a
-    c, d = 1 + a, 1 + b
-    analytic = deviance_from(d, c, -difference) - 0.5 * log_ratio_minus(d, c, difference)
-    recurrence = -log_ratio_minus(b, a, difference)
-    near = jnp.abs(difference) <= c / 4
-    step = jnp.where(near, difference, 0.0)
-    curvature = sum(w * (1 - t) * _correction(2, c + t * step) for t, w in by_dtype(step, *_NODES))
-    far = _correction(0, d) - _correction(0, c) - _correction(1, c) * difference
-    out = analytic + recurrence + jnp.where(near, step * step * curvature, far)
-    out = jnp.where((a == 0) & (b > 0), jnp.inf, out)
-    return jnp.where((a < 0) | (b < 0), jnp.nan, out)
-
-
-# Beta and binomial ----------------------------------------------------------------------------------------------------
-
-
-@with_derivatives(lambda a, b: -_digamma_increment(a, b), lambda a, b: -_digamma_increment(b, a))
-def log_beta(a: Array, b: Array) -> Array:
-    """log B(a, b) = lnΓ(a) + lnΓ(b) − lnΓ(a + b), at any size and ratio of a and b.
-
-    Shapes: a and b broadcast. Domain: a, b > 0; ∞ where one is 0, NaN below 0. Derivative in a: ψ(a) − ψ(a + b).
-
-    >>> print(f"{log_beta(1.0, 4.0):.4f}, {log_beta(2.0, 1e8):.3f}")
-    -1.3863, -36.841
-    """
-    low, high = jnp.minimum(a, b), jnp.maximum(a, b)
-    small = low < 1
-    s, h = jnp.where(small, 1.0, low), jnp.where(small, 1.0, high)
-    stirling = (0.5 - s) * jnp.log1p(h / s) - h * jnp.log1p(s / h) - 0.5 * jnp.log(h) + HALF_LOG_TWO_PI
-    stirling = stirling + (_correction(0, s) + _correction(0, h) - _correction(0, s + h))
-    return jnp.where(small, log_gamma(low) - log_gamma_difference(high, low), stirling)
-
-
-@with_derivatives(
-    lambda n, k: jnp.where((k >= 0) & (k <= n), _digamma_increment(n - k + 1, k), 0.0),
-    lambda n, k: jnp.where((k >= 0) & (k <= n), digamma_difference(n - k + 1, k + 1), 0.0),
-)
-def log_binomial_coefficient(n: Array, k: Array) -> Array:
-    """log n!/(k!(n − k)!), for large counts too.
-
-    Shapes: n and k broadcast. Domain: real 0 ≤ k ≤ n; −∞ and flat (no way to choose) for k outside, NaN for n < 0.
-
-    >>> print(f"{log_binomial_coefficient(5, 2):.4f}, {log_binomial_coefficient(1e8, 1):.3f}")
-    2.3026, 18.421
-    """
-    low, high = jnp.minimum(k, n - k), jnp.maximum(k, n - k)
-    small = low < 1
-    s, h, m = jnp.where(small, 1.0, low), jnp.where(small, 1.0, high), jnp.where(small, 2.0, n)
-    # n times the entropy of (k/n, 1 − k/n), then the square root and the corrections of Stirling's formula (Loader
-    # 2000).
-    stirling = s * jnp.log1p(h / s) + h * jnp.log1p(s / h) - 0.5 * jnp.log(s * (h / m)) - HALF_LOG_TWO_PI
-    stirling = stirling - (_correction(0, s) + _correction(0, h) - _correction(0, m))
-    out = jnp.where(small, log_gamma_difference(1 + high, low) - log_factorial(low), stirling)
-    return jnp.where(low < 0, jnp.where(n >= 0, -jnp.inf, jnp.nan), out)
 
 
 # Inverses -------------------------------------------------------------------------------------------------------------

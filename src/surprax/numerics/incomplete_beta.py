@@ -29,7 +29,8 @@ from surprax.numerics.elementary import (
     log1p_minus,
     log_quotient,
 )
-from surprax.numerics.gamma import log_beta, log_factorial, log_gamma_difference, log_minus_digamma, stirling_error
+from surprax.numerics.gamma import log_factorial, log_minus_digamma, stirling_error
+from surprax.numerics.gamma_differences import log_beta, log_gamma_difference
 from surprax.numerics.incomplete_gamma import SHIFT, SHIFT_BELOW, complement_slope, depth, integrate_decay
 from surprax.numerics.normal import HALF_LOG_2PI, move, normal_quantile_from_log
 
