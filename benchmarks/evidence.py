@@ -82,10 +82,10 @@ def _statistics(evidence: Any) -> np.ndarray:
 
 def _temporaries(family: Any, x: jax.Array) -> int | None:
     """Bytes beside the input that the reduction takes, which `evidence` of known rows runs in float64."""
-    from surprax.families.fitting import _reduce
+    from surprax.families.fitting import _domain, _reduce_in_one_pass
 
     with jax.enable_x64(True):
-        return stages(lambda x: _reduce(family, x, None, None, {}, groups=0), x)[2]
+        return stages(lambda x: _reduce_in_one_pass(family, x, {}, _domain(family, {})), x)[2]
 
 
 # By group.

@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -220,9 +220,9 @@ def run_case(case: Case, effort: Effort) -> dict[str, Any]:
             del result
         errors = _judged(case, contest, answers)
         del answers
-        turns, calls = (
-            take_turns(runs, effort) if effort.repeats and not case.once else ({n: [t] for n, t in first.items()}, {})
-        )
+        if case.once:
+            effort = replace(effort, repeats=min(effort.repeats, 1), fewest=1, shortest_turn=0.0)
+        turns, calls = take_turns(runs, effort) if effort.repeats else ({n: [t] for n, t in first.items()}, {})
     entrants: dict[str, dict[str, Any]] = {
         name: {
             "seconds": [entrant.times * seconds for seconds in turns[name]],

@@ -118,9 +118,11 @@ def count_values(
     if x.size == 0:
         return np.zeros(0), np.zeros((groups, 0) if codes is not None else 0)
     low, high = int(x.min()), int(x.max())
+    low = 0 if 0 <= low <= 64 else low  # counting a few values that do not occur is cheaper than moving all rows
     width = high - low + 1
     if width <= _DENSE // max(groups, 1):
-        offset = x.astype(np.int64, copy=False) - low
+        offset = x.astype(np.int64, copy=False)
+        offset = offset - low if low else offset
         if codes is not None:
             offset = offset + codes * width
         counts: np.ndarray = np.bincount(offset, weights, minlength=width * max(groups, 1)).astype(np.float64)

@@ -75,6 +75,8 @@ def fit_sample(family: Any, x: Any, weights: Any, known: Mapping[str, Any], star
     """`family._fit_sample` in float64, compiled; NumPy float64 results."""
     if is_traced(x, weights, known, start):
         return family._fit_sample(x, weights, dict(known), start)
+    if 0 < len(x) <= FEW:
+        x, weights, _ = _few_rows(x, weights, None)
     with float64_scope():
         return jax.tree.map(
             np.asarray,
@@ -180,7 +182,8 @@ def _reduce_in_one_pass(
     family: Any, x: Any, known: Any, domain: tuple[float, float], terms: Any = np.float64
 ) -> tuple[Moments, Any]:
     sums = one_pass(family.layout, x, known, domain, terms)
-    log_base = _log_base(family, x, sums.mean, None, known, jnp.sum, jnp.float64)
+    base = family._log_base(x.astype(jnp.float64), known)
+    log_base = jnp.zeros_like(sums.mean) if base is None else jnp.sum(base)
     return Moments(sums.number, sums.mean, sums.gaps, log_base, known, family), sums.trusted
 
 
@@ -256,13 +259,9 @@ def reduce_rows(family: Any, x: Any, weights: Any, known: Any) -> Moments:
 
 def _assemble(family: Any, x: Any, weights: Any, known: Any, total: Any, spread: Any, dtype: Any) -> Moments:
     count, mean, gaps = family.layout.reduce(x, weights, total, spread, known, dtype)
-    return Moments(count, mean, gaps, _log_base(family, x, mean, weights, known, total, dtype), known, family)
-
-
-def _log_base(family: Any, x: Any, mean: Any, weights: Any, known: Any, total: Any, dtype: Any) -> Any:
-    """Σ log h(x), in a pass of its own, after that which gave the mean."""
     base = family._log_base(jax.lax.optimization_barrier((x, mean))[0].astype(dtype), known)
-    return jnp.zeros_like(mean) if base is None else total(base if weights is None else weights * base)
+    log_base = jnp.zeros_like(mean) if base is None else total(base if weights is None else weights * base)
+    return Moments(count, mean, gaps, log_base, known, family)
 
 
 def group_codes(by: Any, rows: int) -> tuple[tuple[Any, ...], np.ndarray]:
@@ -314,25 +313,27 @@ def observe(family: Any, data: Any, weights: Any, known: Mapping[str, Any] | Non
             raise ValueError(f"Weights are finite and at least 0; row {row[0]} has {np.asarray(weights)[tuple(row)]}.")
     support = family._data_support(known or {})
     if x.size:
-        if x.size <= FEW:
-            values = np.asarray(x)
-            good = bool(np.all(support.contains(values) & np.isfinite(values)))
+        if x.size <= FEW or isinstance(x, np.ndarray):
+            good = bool(_all_inside(np.asarray(x), support))
         else:
             with float64_scope():
-                good = bool(_all_inside(x, support))
+                good = bool(_all_inside_on_device(x, support))
         if not good:
             raise ValueError(outside_message(family.__name__, np.asarray(x), support))
     return x, weights
 
 
-@jax.jit
 def _all_inside(x: Any, support: Support) -> Any:
-    low, high = jnp.min(x), jnp.max(x)
+    xp = np if isinstance(x, np.ndarray) else jnp
+    low, high = xp.min(x), xp.max(x)
     ends = Support(support.lower, support.upper, False, support.open_lower, support.open_upper)
-    good = ends.contains(low) & ends.contains(high) & jnp.isfinite(low) & jnp.isfinite(high)
-    if support.discrete and jnp.issubdtype(x.dtype, jnp.floating):
-        good &= jnp.max(jnp.abs(x - jnp.round(x))) == 0
+    good = ends.contains(low) & ends.contains(high) & xp.isfinite(low) & xp.isfinite(high)
+    if support.discrete and x.dtype.kind not in "biu":
+        good &= xp.all(x == xp.round(x))
     return good
+
+
+_all_inside_on_device = jax.jit(_all_inside)
 
 
 def outside_message(name: str, x: np.ndarray, support: Support) -> str:
