@@ -143,9 +143,9 @@ class Distribution(abc.ABC):
     # Density.
 
     @property
-    @abc.abstractmethod
     def support(self) -> Support:
         """Where the density may be positive."""
+        return self.data_support
 
     @compiled
     def log_prob(self, x: ArrayLike) -> Array:

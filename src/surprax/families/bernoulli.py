@@ -21,7 +21,7 @@ from surprax.families.discrete import (
 from surprax.families.exponential import ExponentialFamily
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, probability
-from surprax.families.supports import ZERO_OR_ONE, Support
+from surprax.families.supports import ZERO_OR_ONE
 from surprax.numerics.elementary import log_ratio, with_derivatives
 
 __all__ = ["Bernoulli"]
@@ -68,10 +68,6 @@ class Bernoulli(ExponentialFamily):
     def probs(self) -> Any:
         """Probability of success; the shape of `logits`."""
         return sigmoid(self.logits)
-
-    @property
-    def support(self) -> Support:
-        return ZERO_OR_ONE
 
     # Density.
 

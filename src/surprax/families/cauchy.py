@@ -12,7 +12,7 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
 from surprax.families.passes import climb_in_stages, no_data, sample_quantiles, share_at_median, weighted_range
 from surprax.families.student_t import log1p_square, move_student, survey_student
-from surprax.families.supports import REAL, Support
+from surprax.families.supports import REAL
 from surprax.numerics.elementary import log_ratio
 
 __all__ = ["Cauchy"]
@@ -42,10 +42,6 @@ class Cauchy(Distribution):
     scale: Any = parameter(positive, default=1.0)
 
     data_support = REAL
-
-    @property
-    def support(self) -> Support:
-        return REAL
 
     # Density.
 

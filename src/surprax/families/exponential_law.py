@@ -12,7 +12,7 @@ from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
-from surprax.families.supports import NONNEGATIVE, Support
+from surprax.families.supports import NONNEGATIVE
 from surprax.numerics.elementary import log1mexp, scale_divergence
 
 __all__ = ["Exponential"]
@@ -40,10 +40,6 @@ class Exponential(ExponentialFamily):
     layout = Layout(POSITIVE)
     gap_matrix = ((),)
     data_support = NONNEGATIVE
-
-    @property
-    def support(self) -> Support:
-        return NONNEGATIVE
 
     # Density.
 

@@ -13,7 +13,7 @@ from surprax.families.discrete import bernoulli_divergence, choose_logits, sigmo
 from surprax.families.exponential import ExponentialFamily
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import Constraint, parameter
-from surprax.families.supports import NONNEGATIVE_INTEGERS, Support
+from surprax.families.supports import NONNEGATIVE_INTEGERS
 from surprax.numerics.elementary import log1mexp, with_derivatives
 
 __all__ = ["Geometric"]
@@ -68,10 +68,6 @@ class Geometric(ExponentialFamily):
     def probs(self) -> Any:
         """Probability of success; the shape of `logits`."""
         return sigmoid(self.logits)
-
-    @property
-    def support(self) -> Support:
-        return NONNEGATIVE_INTEGERS
 
     # Density.
 

@@ -11,7 +11,7 @@ from surprax.families.base import Distribution, family
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import parameter, positive, real
 from surprax.families.passes import fit_smallest_extreme, no_data
-from surprax.families.supports import REAL, Support
+from surprax.families.supports import REAL
 from surprax.numerics.elementary import as_floats, by_dtype, deviance, expm1_minus, log1mexp, polynomial
 from surprax.numerics.gamma import log_gamma
 
@@ -47,10 +47,6 @@ class Gumbel(Distribution):
     scale: Any = parameter(positive, default=1.0)
 
     data_support = REAL
-
-    @property
-    def support(self) -> Support:
-        return REAL
 
     # Density.
 

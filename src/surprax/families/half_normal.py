@@ -12,7 +12,7 @@ from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
-from surprax.families.supports import NONNEGATIVE, Support
+from surprax.families.supports import NONNEGATIVE
 from surprax.numerics.elementary import scale_divergence
 from surprax.numerics.normal import erf_quantile_from_log, log_erf, log_erfc
 
@@ -44,10 +44,6 @@ class HalfNormal(ExponentialFamily):
     layout = Layout(Carrier("x^2", lambda x: x * x, jnp.sqrt, lower=0.0))
     gap_matrix = ((),)
     data_support = NONNEGATIVE
-
-    @property
-    def support(self) -> Support:
-        return NONNEGATIVE
 
     # Density.
 

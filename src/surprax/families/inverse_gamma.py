@@ -12,7 +12,7 @@ from surprax.families.exponential import ExponentialFamily
 from surprax.families.gamma import TWO_PI, Gamma
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import parameter, positive
-from surprax.families.supports import POSITIVE, Support
+from surprax.families.supports import POSITIVE
 from surprax.numerics.elementary import is_near, log1p_minus, log_of_ratio, log_ratio, product_minus, with_derivatives
 from surprax.numerics.gamma import log_minus_digamma, stirling_error
 from surprax.numerics.incomplete_gamma import gamma_quantile_from_log, log_gammainc, log_gammaincc
@@ -45,10 +45,6 @@ class InverseGamma(ExponentialFamily):
     layout = Layout(INVERSE, (NEGATIVE_LOG,))
     gap_matrix = ((1.0,), (0.0,))
     data_support = POSITIVE
-
-    @property
-    def support(self) -> Support:
-        return POSITIVE
 
     @property
     def _of_reciprocal(self) -> Gamma:

@@ -14,7 +14,6 @@ from surprax.families.exponential import ExponentialFamily
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import POSITIVE as POSITIVE_NUMBERS
-from surprax.families.supports import Support
 from surprax.numerics.elementary import by_dtype, log_ratio, scale_divergence, with_derivatives
 from surprax.numerics.normal import (
     HALF_LOG_2PI,
@@ -53,10 +52,6 @@ class InverseGaussian(ExponentialFamily):
     layout = Layout(POSITIVE, (RECIPROCAL,))
     gap_matrix = ((0.0,), (1.0,))
     data_support = POSITIVE_NUMBERS
-
-    @property
-    def support(self) -> Support:
-        return POSITIVE_NUMBERS
 
     # Density.
 

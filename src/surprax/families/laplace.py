@@ -14,7 +14,7 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
 from surprax.families.passes import mean_of, no_data, sample_quantiles, weighted_median, weighted_range
 from surprax.families.refits import MANY, fit_with_and_without_each
-from surprax.families.supports import REAL, Support
+from surprax.families.supports import REAL
 from surprax.numerics.elementary import deviance, expm1_minus, with_derivatives
 
 __all__ = ["Laplace"]
@@ -57,10 +57,6 @@ class Laplace(ExponentialFamily):
     gap_matrix = ((),)
     data_support = REAL
     smooth = False
-
-    @property
-    def support(self) -> Support:
-        return REAL
 
     # Density.
 

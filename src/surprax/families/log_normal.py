@@ -13,7 +13,7 @@ from surprax.families.exponential import ExponentialFamily
 from surprax.families.normal import Normal
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import parameter, positive, real
-from surprax.families.supports import POSITIVE, Support
+from surprax.families.supports import POSITIVE
 from surprax.numerics.elementary import scale_divergence
 
 __all__ = ["LogNormal"]
@@ -44,10 +44,6 @@ class LogNormal(ExponentialFamily):
     layout = Layout(LOG, (SQUARE,))
     gap_matrix = ((0.0,), (1.0,))
     data_support = POSITIVE
-
-    @property
-    def support(self) -> Support:
-        return POSITIVE
 
     @property
     def _of_log(self) -> Normal:

@@ -20,7 +20,7 @@ from surprax.families.passes import (
     sample_quantiles,
     weighted_range,
 )
-from surprax.families.supports import REAL, Support
+from surprax.families.supports import REAL
 from surprax.numerics.elementary import logaddexp, with_derivatives
 from surprax.numerics.quadrature import Located, divergence_on_nodes
 
@@ -49,10 +49,6 @@ class Logistic(Distribution):
     scale: Any = parameter(positive, default=1.0)
 
     data_support = REAL
-
-    @property
-    def support(self) -> Support:
-        return REAL
 
     # Density.
 

@@ -22,7 +22,7 @@ from surprax.families.discrete import (
 from surprax.families.exponential import ExponentialFamily
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import Constraint, as_parameter, parameter
-from surprax.families.supports import NONNEGATIVE_INTEGERS, Support
+from surprax.families.supports import NONNEGATIVE_INTEGERS
 from surprax.numerics.elementary import (
     by_dtype,
     expm1_minus,
@@ -123,10 +123,6 @@ class NegativeBinomial(ExponentialFamily):
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "concentration", concentration)
         self.__post_init__()
-
-    @property
-    def support(self) -> Support:
-        return NONNEGATIVE_INTEGERS
 
     @property
     def _shape(self) -> Array:

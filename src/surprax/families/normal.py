@@ -13,7 +13,7 @@ from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
-from surprax.families.supports import REAL, Support
+from surprax.families.supports import REAL
 from surprax.numerics.elementary import scale_divergence
 from surprax.numerics.normal import log_ndtr, normal_quantile_from_log
 
@@ -45,10 +45,6 @@ class Normal(ExponentialFamily):
     layout = Layout(VALUE, (SQUARE,))
     gap_matrix = ((0.0,), (1.0,))
     data_support = REAL
-
-    @property
-    def support(self) -> Support:
-        return REAL
 
     # Density.
 

@@ -13,7 +13,7 @@ from surprax.families.discrete import factorial_remainder, lattice_entropy, nonn
 from surprax.families.exponential import ExponentialFamily
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter
-from surprax.families.supports import NONNEGATIVE_INTEGERS, Support
+from surprax.families.supports import NONNEGATIVE_INTEGERS
 from surprax.numerics.elementary import deviance, with_derivatives, xlogy
 from surprax.numerics.gamma import digamma, log_factorial
 from surprax.numerics.incomplete_gamma import log_gammainc, log_gammaincc
@@ -53,10 +53,6 @@ class Poisson(ExponentialFamily):
     gap_matrix = ((),)
     discrete = True
     data_support = NONNEGATIVE_INTEGERS
-
-    @property
-    def support(self) -> Support:
-        return NONNEGATIVE_INTEGERS
 
     # Density.
 

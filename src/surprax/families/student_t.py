@@ -21,7 +21,7 @@ from surprax.families.passes import (
     sample_quantiles,
     weighted_range,
 )
-from surprax.families.supports import REAL, Support
+from surprax.families.supports import REAL
 from surprax.numerics.elementary import by_dtype, log1mexp, log1p_minus, with_derivatives
 from surprax.numerics.gamma import stirling_error
 from surprax.numerics.gamma_differences import log_beta, log_gamma_difference
@@ -60,10 +60,6 @@ class StudentT(Distribution):
     scale: Any = parameter(positive, default=1.0)
 
     data_support = REAL
-
-    @property
-    def support(self) -> Support:
-        return REAL
 
     # Density.
 
