@@ -247,6 +247,35 @@ def test_kl_to_itself_is_zero_and_flat(case):
         close(slope, np.zeros_like(slope), atol=1e-6)
 
 
+@each
+def test_traced_parameters_out_of_their_domain_give_nan(case):
+    """Never a number, and never minus infinity: an optimiser that has left the domain must not be led further away."""
+    good = case.make()
+    x = points(case, 2)[0]
+    for name, meta in good.parameters.items():
+        value = np.asarray(getattr(good, name), np.float64)
+        for bad in (-1.0, np.nan):
+            if np.all(meta["constraint"].holds(np.full_like(value, bad))):
+                continue
+            d = jax.tree.map(jnp.asarray, good)
+            object.__setattr__(d, name, jnp.full_like(value, bad))
+            answers = probed(d, good, x)
+            assert np.all(np.isnan(jax.tree.leaves(answers))), (name, bad, answers)
+
+
+@jax.jit
+def probed(d, good, x):
+    """Whatever depends on every parameter."""
+    return {
+        "log_prob": d.log_prob(x),
+        "log_cdf": d.log_cdf(x),
+        "log_sf": d.log_sf(x),
+        "kl": d.kl(good),
+        "kl to": good.kl(d),
+        "itself": d.kl(d),
+    }
+
+
 # Samples.
 
 

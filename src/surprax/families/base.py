@@ -35,12 +35,30 @@ def compiled(method: Any = None, *, static: tuple[str, ...] = ()) -> Any:
     """Decorator: compile a method of a distribution (itself a pytree argument) once per class and shape."""
     if method is None:
         return functools.partial(compiled, static=static)
-    return functools.wraps(method)(jax.jit(method, static_argnames=static))
+    return functools.wraps(method)(jax.jit(_with_checks(method), static_argnames=static))
 
 
 def compiled_property(method: Any) -> property:
     """Like `property`, compiled."""
-    return property(jax.jit(method), doc=method.__doc__)
+    return property(jax.jit(_with_checks(method)), doc=method.__doc__)
+
+
+def _with_checks(method: Any) -> Any:
+    """The method, for distributions whose parameters are NaN where they break their constraints.
+
+    Known parameters were checked when the distribution was made; of traced ones this is the only check.
+    """
+
+    @functools.wraps(method)
+    def checked(*args: Any, **keywords: Any) -> Any:
+        return method(*(_checked(a) if isinstance(a, Distribution) else a for a in args), **keywords)
+
+    return checked
+
+
+def _checked(d: Any) -> Any:
+    leaves = {name: (jnp.asarray(getattr(d, name)), meta["constraint"]) for name, meta in d.parameters.items()}
+    return type(d)._of(**{name: jnp.where(constraint.holds(v), v, jnp.nan) for name, (v, constraint) in leaves.items()})
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(parameter,))
@@ -68,7 +86,7 @@ class Distribution(abc.ABC):
     """A probability distribution, or a batch of them: a pytree whose leaves are its parameters.
 
     Parameters broadcast against each other and against the arguments of methods, like NumPy arrays; the batch shape is read off
-    them. Known parameters outside their domain raise `ValueError`; traced ones give NaN.
+    them. Known parameters outside their domain raise `ValueError`; traced ones give NaN in whatever depends on them.
     """
 
     parameters: ClassVar[dict[str, Any]]
@@ -376,7 +394,7 @@ class Distribution(abc.ABC):
         return fit_with_and_without_each(cls, rows, weights)
 
 
-@functools.partial(jax.jit, static_argnames="unit")
+@compiled(static=("unit",))
 def _kl(p: Any, q: Any, *, unit: Unit) -> Array:
     p, q = align(p, q)
     return from_nats(p._kl(q) * jnp.ones(np.broadcast_shapes(p.batch_shape, q.batch_shape)), unit)

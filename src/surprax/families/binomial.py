@@ -170,6 +170,7 @@ class Binomial(ExponentialFamily):
         equal = n == m
         sums = jax.lax.cond(jnp.all(equal), lambda: jnp.zeros_like(n * logits), summed)
         outside = (n > m) & (logits > -jnp.inf)
+        sums = jnp.where(jnp.isnan(n + m), jnp.nan, sums)
         return jnp.where(equal, p._kl_given_known(q), jnp.where(outside, jnp.inf, sums))
 
     def _kl_given_known(self, q: Self) -> Array:

@@ -32,8 +32,8 @@ __all__ = [
     "trials_deviance",
 ]
 
-nonnegative = Constraint("at least 0 and finite", lambda v: (v >= 0) & np.isfinite(v))
-log_odds = Constraint("a number or ±∞, not NaN", lambda v: ~np.isnan(v))
+nonnegative = Constraint("at least 0 and finite", lambda v: (v >= 0) & (v < np.inf))
+log_odds = Constraint("a number or ±∞, not NaN", lambda v: v == v)
 
 
 # Probability and log-odds ---------------------------------------------------------------------------------------------
