@@ -62,7 +62,7 @@ def try_fit(family: Any, data: Any, weights: Any, known: dict[str, Any]) -> tupl
                 if trusted:
                     return jax.tree.map(np.asarray, (fit, outcome))
         return _fit_evidence(make_evidence(family, data if x is None else x, weights, None, known))
-    x, weights = observe(family, data, weights)
+    x = as_observations(data)
     if np.ndim(x) != 1:
         raise ValueError(
             f"{family.__name__}.fit takes observations in one dimension; got an array of shape {np.shape(x)}."
@@ -75,19 +75,28 @@ def fit_sample(family: Any, x: Any, weights: Any, known: Mapping[str, Any], star
     """`family._fit_sample` in float64, compiled; NumPy float64 results."""
     if is_traced(x, weights, known, start):
         return family._fit_sample(x, weights, dict(known), start)
+    weights = as_weights(weights, x)
+    support = family._data_support(known)
+    on_device = isinstance(x, jax.Array) and len(x) > FEW
+    if not on_device:
+        check_inside(family, x, support)
     if 0 < len(x) <= FEW:
         x, weights, _ = _few_rows(x, weights, None)
     with float64_scope():
-        return jax.tree.map(
-            np.asarray,
-            _fit_sample(family, x, weights, jax.tree.map(to_float64, dict(known)), jax.tree.map(to_float64, start)),
-        )
+        known, start = jax.tree.map(to_float64, (dict(known), start))
+        fit, outcome, inside = _fit_sample(family, x, weights, known, start, support if on_device else None)
+        if not inside:
+            raise ValueError(outside_message(family.__name__, np.asarray(x), support))
+        return jax.tree.map(np.asarray, (fit, outcome))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _fit_sample(family: Any, x: Any, weights: Any, known: Any, start: Any) -> Any:
+def _fit_sample(family: Any, x: Any, weights: Any, known: Any, start: Any, support: Support | None) -> Any:
+    """The fit, its outcome, and whether all rows are inside the support (where that is asked)."""
+    inside = True if support is None else _all_inside(x, support)
     x = x.astype(jnp.float64)
-    return family._fit_sample(x, weights if weights is None else weights.astype(jnp.float64), known, start)
+    weights = weights if weights is None else weights.astype(jnp.float64)
+    return *family._fit_sample(x, weights, known, start), inside
 
 
 def _fit_evidence(evidence: Any) -> tuple[Any, Outcome]:
@@ -296,31 +305,43 @@ def as_observations(data: Any) -> Any:
     return x
 
 
+def as_weights(weights: Any, x: Any) -> Any:
+    """Weights, one to an observation, finite and at least 0; None stays None."""
+    if weights is None:
+        return None
+    weights = weights if isinstance(weights, jax.Array) else np.asarray(weights)
+    if weights.shape != x.shape:
+        raise ValueError(
+            f"Weights go one to an observation; got shape {weights.shape} for observations of shape {x.shape}."
+        )
+    bad = ~(np.isfinite(np.asarray(weights)) & (np.asarray(weights) >= 0))
+    if bad.any():
+        row = np.argwhere(bad)[0]
+        raise ValueError(f"Weights are finite and at least 0; row {row[0]} has {np.asarray(weights)[tuple(row)]}.")
+    return weights
+
+
 def observe(family: Any, data: Any, weights: Any, known: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
     """Observations and weights as arrays that lie in the family's domain, else an error that names the first row that does not."""
     x = as_observations(data)
     if is_traced(x, weights):
         return x, weights
-    if weights is not None:
-        weights = weights if isinstance(weights, jax.Array) else np.asarray(weights)
-        if weights.shape != x.shape:
-            raise ValueError(
-                f"Weights go one to an observation; got shape {weights.shape} for observations of shape {x.shape}."
-            )
-        bad = ~(np.isfinite(np.asarray(weights)) & (np.asarray(weights) >= 0))
-        if bad.any():
-            row = np.argwhere(bad)[0]
-            raise ValueError(f"Weights are finite and at least 0; row {row[0]} has {np.asarray(weights)[tuple(row)]}.")
-    support = family._data_support(known or {})
-    if x.size:
-        if x.size <= FEW or isinstance(x, np.ndarray):
-            good = bool(_all_inside(np.asarray(x), support))
-        else:
-            with float64_scope():
-                good = bool(_all_inside_on_device(x, support))
-        if not good:
-            raise ValueError(outside_message(family.__name__, np.asarray(x), support))
+    weights = as_weights(weights, x)
+    check_inside(family, x, family._data_support(known or {}))
     return x, weights
+
+
+def check_inside(family: Any, x: Any, support: Support) -> None:
+    """Raise `ValueError` about the first row outside the support, if there is one."""
+    if not x.size:
+        return
+    if x.size <= FEW or isinstance(x, np.ndarray):
+        good = bool(_all_inside(np.asarray(x), support))
+    else:
+        with float64_scope():
+            good = bool(_all_inside_on_device(x, support))
+    if not good:
+        raise ValueError(outside_message(family.__name__, np.asarray(x), support))
 
 
 def _all_inside(x: Any, support: Support) -> Any:
