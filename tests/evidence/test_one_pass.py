@@ -31,7 +31,7 @@ each = pytest.mark.parametrize("name", DATA)
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 5_008)
+    monkeypatch.setattr(module, "BLOCK", 5_056)
     with jax.enable_x64(True):
         yield
 
@@ -123,7 +123,7 @@ def test_rows_out_of_the_domain_are_noticed_also_in_pairs(name):
 
 def test_two_negative_rows_in_one_product_are_noticed():
     x = np.array(DATA["Gamma"][2])
-    x[[7, 7 + 5_008 // module.LANES["float64"]]] = -1.0
+    x[[7, 7 + 5_056 // module.LANES["float64"]]] = -1.0
     assert not quick(sx.Gamma, jnp.asarray(x)).trusted
 
 

@@ -73,7 +73,8 @@ def one_pass(
         reference = -jnp.log(jnp.exp(-reference).astype(terms).astype(jnp.float64))
     factors = [None if g.factor is None else (1.0 / g.factor(reference)).astype(terms) for g in layout.gaps]
     of_rows = partial(_of_rows, carrier, layout.gaps, factors, reference, domain, np.dtype(terms))
-    total, outside = _by_blocks(of_rows, x, 1 + len(layout.gaps), LANES[np.dtype(terms).name])
+    block = BLOCK // 4 if carrier.costly else BLOCK  # where y is written too
+    total, outside = _by_blocks(of_rows, x, 1 + len(layout.gaps), LANES[np.dtype(terms).name], block)
 
     mean = reference + total[0] / rows
     trusted = jnp.isfinite(mean) & ~outside
@@ -89,7 +90,7 @@ def one_pass(
     return Sums(jnp.full((), float(rows)), mean, jnp.stack(gaps) if gaps else jnp.zeros(0), trusted)
 
 
-def _by_blocks(of_rows: Any, x: Array, sums: int, most_lanes: int) -> tuple[Array, Array]:
+def _by_blocks(of_rows: Any, x: Array, sums: int, most_lanes: int, block: int) -> tuple[Array, Array]:
     """`of_rows` gives sums of a matrix of rows, and a number that is negative if any is outside; all of it, put together."""
 
     def add(so_far: tuple[Array, Array], rows: Array, lanes: int = most_lanes) -> tuple[Array, Array]:
@@ -97,7 +98,7 @@ def _by_blocks(of_rows: Any, x: Array, sums: int, most_lanes: int) -> tuple[Arra
         return so_far[0] + more, so_far[1] | signs
 
     # An accelerator would rather have large blocks.
-    size = BLOCK if jax.default_backend() == "cpu" else 32 * BLOCK
+    size = block if jax.default_backend() == "cpu" else 32 * block
     blocks, rest = divmod(x.shape[0], size)
     tail = x.shape[0] - rest % most_lanes
     state = jnp.zeros(sums), jnp.zeros((), jnp.int64)
