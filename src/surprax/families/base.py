@@ -389,6 +389,11 @@ class Distribution(abc.ABC):
         raise NotImplementedError
 
     @classmethod
+    def _landscape(cls) -> Any:
+        """How its likelihood is climbed (a `Landscape`), for steps from a fit to those without a fold; None to differentiate."""
+        return None
+
+    @classmethod
     def _fit_with_and_without_each(cls, rows: Array, weights: Array | None) -> tuple[Self, Outcome, Self, Outcome]:
         """Fits to a matrix of folds (K, m), and to all of it but one fold each; see `refits`."""
         return fit_with_and_without_each(cls, rows, weights)

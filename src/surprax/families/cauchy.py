@@ -10,7 +10,14 @@ from jax import Array
 from surprax.families.base import Distribution, family
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
-from surprax.families.passes import climb_in_stages, no_data, sample_quantiles, share_at_median, weighted_range
+from surprax.families.passes import (
+    Landscape,
+    climb_in_stages,
+    no_data,
+    sample_quantiles,
+    share_at_median,
+    weighted_range,
+)
 from surprax.families.student_t import log1p_square, move_student, survey_student
 from surprax.families.supports import REAL
 from surprax.numerics.elementary import log_ratio
@@ -113,6 +120,15 @@ class Cauchy(Distribution):
         )
         loc, scale, _ = end.place
         return cls._of(loc=jnp.where(bad, median, loc), scale=jnp.where(bad, 0.0, scale)), outcome
+
+    @classmethod
+    def _landscape(cls) -> Landscape:
+        return Landscape(
+            survey_student(2),
+            move_student,
+            lambda d: (d.loc, d.scale, jnp.full_like(d.loc, np.log(2.0))),
+            lambda place: {"loc": place[0], "scale": place[1]},
+        )
 
     # Samples.
 

@@ -12,6 +12,7 @@ from surprax.families.base import Distribution, family
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
 from surprax.families.passes import (
+    Landscape,
     Survey,
     averages,
     climb_in_stages,
@@ -110,6 +111,10 @@ class Logistic(Distribution):
         )
         loc, scale = end.place
         return cls._of(loc=jnp.where(same, low, loc), scale=jnp.where(same, 0.0, scale)), outcome
+
+    @classmethod
+    def _landscape(cls) -> Landscape:
+        return Landscape(_survey, _move, lambda d: (d.loc, d.scale), lambda place: {"loc": place[0], "scale": place[1]})
 
     # Samples.
 

@@ -20,6 +20,7 @@ from surprax.families.outcomes import Outcome, Reason
 
 __all__ = [
     "Climb",
+    "Landscape",
     "averages",
     "climb",
     "climb_in_stages",
@@ -44,6 +45,22 @@ BLOCK = 1 << 14
 GAIN = {"float64": 1e-13, "float32": 1e-10}
 """A climb ends with the step that is predicted to gain less than this, in nats per observation. What is left after that step
 is of the order of its square. (Fits run in float64, but for traced data in float32.)"""
+
+
+class Landscape(NamedTuple):
+    """The likelihood of a family as it is climbed.
+
+    Attributes:
+        survey: (x, weights) ↦ place ↦ (mean log-likelihood, gradient, Hessian).
+        move: (place, step) ↦ place.
+        place: distribution ↦ place.
+        parameters: place ↦ parameters of the distribution, by name.
+    """
+
+    survey: Callable[[Array, Array | None], Callable[[Any], Survey]]
+    move: Callable[[Any, Array], Any]
+    place: Callable[[Any], Any]
+    parameters: Callable[[Any], dict[str, Array]]
 
 
 # The engine.

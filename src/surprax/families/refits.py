@@ -8,6 +8,7 @@ from jax import Array
 
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import positive
+from surprax.families.passes import Landscape, mean_of
 
 __all__ = ["MANY", "fit_with_and_without_each"]
 
@@ -47,24 +48,36 @@ def fit_with_and_without_each(family: Any, rows: Array, weights: Array | None) -
 
 
 def _one_step_away(family: Any, fit: Any, rows: Array, weights: Array | None) -> Any:
-    """θ_k = θ − (H − H_k)⁻¹ (g − g_k), with gradient and Hessian summed fold by fold; positive parameters by their logarithms."""
-    logs = [m["constraint"] is positive for m in family.parameters.values()]
-    leaves = [jnp.asarray(leaf) for leaf in fit._leaves()]
-    place = jnp.stack([jnp.log(leaf) if log else leaf for leaf, log in zip(leaves, logs)])
-
-    def at(theta: Array) -> Any:
-        return family._of(
-            **{n: jnp.exp(theta[i]) if log else theta[i] for i, (n, log) in enumerate(zip(family.parameters, logs))}
-        )
+    """place_k = place − (H − H_k)⁻¹ (g − g_k), with gradient and Hessian summed fold by fold."""
+    landscape = family._landscape() or _by_differentiation(family)
+    place = landscape.place(fit)
 
     def of_fold(fold: Any) -> tuple[Array, Array]:
-        def total(theta: Array) -> Array:
-            log_prob = at(theta)._log_density(fold[0])
-            return jnp.sum(log_prob if weights is None else fold[1] * log_prob)
-
-        return jax.grad(total)(place), jax.jacfwd(jax.grad(total))(place)
+        x, kept = fold[0], None if weights is None else fold[1]
+        _, gradient, hessian = landscape.survey(x, kept)(place)
+        number = x.shape[0] if kept is None else jnp.sum(kept)
+        return number * gradient, number * hessian
 
     gradients, hessians = jax.lax.map(of_fold, (rows, rows if weights is None else weights))
     gradient, hessian = jnp.sum(gradients, axis=0)[None] - gradients, jnp.sum(hessians, axis=0)[None] - hessians
-    steps = jnp.linalg.solve(hessian, gradient[..., None])[..., 0]
-    return jax.vmap(lambda step: at(place - step))(steps)
+    steps = -jnp.linalg.solve(hessian, gradient[..., None])[..., 0]
+    return family._of(**landscape.parameters(jax.vmap(lambda step: landscape.move(place, step))(steps)))
+
+
+def _by_differentiation(family: Any) -> Landscape:
+    """The likelihood in the parameters themselves; the positive ones by their logarithms."""
+    logs = {name: meta["constraint"] is positive for name, meta in family.parameters.items()}
+
+    def parameters(place: Array) -> dict[str, Array]:
+        return {n: jnp.exp(place[..., i]) if log else place[..., i] for i, (n, log) in enumerate(logs.items())}
+
+    def place(fit: Any) -> Array:
+        return jnp.stack([jnp.log(getattr(fit, n)) if log else jnp.asarray(getattr(fit, n)) for n, log in logs.items()])
+
+    def survey(x: Array, weights: Array | None) -> Any:
+        def height(place: Array) -> Array:
+            return mean_of(weights)(family._of(**parameters(place))._log_density(x))
+
+        return lambda place: (height(place), jax.grad(height)(place), jax.jacfwd(jax.grad(height))(place))
+
+    return Landscape(survey, lambda place, step: place + step, place, parameters)

@@ -13,6 +13,7 @@ from surprax.families.base import Distribution, family
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
 from surprax.families.passes import (
+    Landscape,
     Survey,
     averages,
     climb_in_stages,
@@ -142,6 +143,15 @@ class StudentT(Distribution):
         loc = jnp.where(same, low, jnp.where(light, centre, loc))
         scale = jnp.where(same, 0.0, jnp.where(light, deviation, scale))
         return cls._of(df=df, loc=loc, scale=scale), outcome
+
+    @classmethod
+    def _landscape(cls) -> Landscape:
+        return Landscape(
+            survey_student(3),
+            move_student,
+            lambda d: (d.loc, d.scale, jnp.log1p(1.0 / d.df)),
+            lambda place: {"df": 1.0 / jnp.expm1(place[2]), "loc": place[0], "scale": place[1]},
+        )
 
     # Samples.
 
