@@ -24,7 +24,11 @@ def shared_programs(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+# Cases of one kind that differ by the family alone are tried for a few of them: all of them fit in "mle" too.
+TRIED = [case for case in CASES if case.group != "settings" or case.name.endswith(("/gamma", "/studentt", "/poisson"))]
+
+
+@pytest.mark.parametrize("case", TRIED, ids=lambda case: case.name)
 def test_answers_are_those_of_the_oracle(case: Case, shared_programs: None) -> None:
     record = harness.run_case(case, Effort.least(repeats=0))
     ours, *peers = record["entrants"].values()
