@@ -61,7 +61,6 @@ Days and flows are measured, even where they are written down as whole numbers.
 
 def main() -> None:
     """Entry point: run the command line, and say failures in one sentence."""
-    keep_programs()
     try:
         app(standalone_mode=False)
     except typer.Exit as stop:
@@ -122,6 +121,7 @@ def play_command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Rank probability families by how little they are surprised by a column of data."""
+    keep_programs()
     players: Any = (
         "all" if families.strip().lower() == "all" else [by_name(name) for name in families.split(",") if name.strip()]
     )
@@ -212,6 +212,7 @@ def examples_command(
     ),
 ) -> None:
     """Play on the bundled data sets, and write a picture for each."""
+    keep_programs()
     out.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=80, color_system=None)
     written = []

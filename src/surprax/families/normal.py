@@ -4,7 +4,6 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from surprax.evidence import Layout, Moments
@@ -15,11 +14,9 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive, real
 from surprax.families.supports import REAL
 from surprax.numerics.elementary import scale_divergence
-from surprax.numerics.normal import log_ndtr, normal_quantile_from_log
+from surprax.numerics.normal import HALF_LOG_2PI, log_ndtr, normal_quantile_from_log
 
 __all__ = ["Normal"]
-
-_HALF_LOG_2PI = 0.5 * float(np.log(2.0 * np.pi))
 
 
 @family
@@ -50,7 +47,7 @@ class Normal(ExponentialFamily):
 
     def _log_density(self, x: Array) -> Array:
         z = (x - self.loc) / self.scale
-        return -0.5 * z * z - (jnp.log(self.scale) + _HALF_LOG_2PI)
+        return -0.5 * z * z - (jnp.log(self.scale) + HALF_LOG_2PI)
 
     # Moments.
 
@@ -77,7 +74,7 @@ class Normal(ExponentialFamily):
     # Information.
 
     def _entropy(self) -> Any:
-        return jnp.log(self.scale) + (_HALF_LOG_2PI + 0.5)
+        return jnp.log(self.scale) + (HALF_LOG_2PI + 0.5)
 
     def _kl(self, q: Self) -> Array:
         shift, widening = (self.loc - q.loc) / q.scale, (self.scale - q.scale) / q.scale
@@ -104,7 +101,7 @@ class Normal(ExponentialFamily):
         return cls._of(loc=mean, scale=jnp.sqrt(jnp.where(variance > 0, variance, jnp.nan)))
 
     def _log_normalizer(self) -> Any:
-        return 0.5 * (self.loc / self.scale) ** 2 + jnp.log(self.scale) + _HALF_LOG_2PI
+        return 0.5 * (self.loc / self.scale) ** 2 + jnp.log(self.scale) + HALF_LOG_2PI
 
     def _sufficient_statistics(self, x: Array) -> tuple[Any, ...]:
         return x, x * x

@@ -27,12 +27,11 @@ from surprax.numerics.elementary import by_dtype, log1mexp, log1p_minus, with_de
 from surprax.numerics.gamma import stirling_error
 from surprax.numerics.gamma_differences import log_beta, log_gamma_difference
 from surprax.numerics.incomplete_beta import log_betainc
-from surprax.numerics.normal import gauss_legendre, normal_quantile_from_log
+from surprax.numerics.normal import HALF_LOG_2PI, gauss_legendre, normal_quantile_from_log
 from surprax.numerics.quadrature import Located, divergence_on_nodes
 
 __all__ = ["StudentT", "log1p_square", "move_student", "survey_student"]
 
-_HALF_LOG_2PI = 0.5 * float(np.log(2.0 * np.pi))
 _LOG_2 = float(np.log(2.0))
 
 
@@ -98,7 +97,7 @@ class StudentT(Distribution):
         # E log(1 + Z²/ν) = ψ((ν + 1)/2) − ψ(ν/2)
         half = 0.5 * jnp.asarray(self.df)
         rise = jax.jvp(lambda a: log_gamma_difference(a, 0.5), (half,), (jnp.ones_like(half),))[1]
-        return jnp.log(self.scale) + _HALF_LOG_2PI - _half_step(self.df) + (half + 0.5) * rise
+        return jnp.log(self.scale) + HALF_LOG_2PI - _half_step(self.df) + (half + 0.5) * rise
 
     def _kl(self, q: Self) -> Array:
         leaves = jnp.broadcast_arrays(self.loc, self.scale, self.df, q.loc, q.scale, q.df)
@@ -129,7 +128,7 @@ class StudentT(Distribution):
         limit = jnp.where(same, 0, jnp.where(light, 12, 60))
         end = climb_in_stages(survey_student(3), move_student, place, x, weights, warm=start is not None, limit=limit)
         loc, scale, kappa = end.place
-        normal = -jnp.log(deviation) - (_HALF_LOG_2PI + 0.5)
+        normal = -jnp.log(deviation) - (HALF_LOG_2PI + 0.5)
         light &= ~(end.settled & (end.height > normal))
         narrow = ~end.settled & (scale < 1e-6 * (high - low))
         outcome = Outcome.first(
@@ -215,7 +214,7 @@ def _half_step_slope(nu: Array) -> Array:
 
 
 def _log_standard(z: Array, nu: Array) -> Array:
-    return _half_step(nu) - _HALF_LOG_2PI - _kernel(z, nu)
+    return _half_step(nu) - HALF_LOG_2PI - _kernel(z, nu)
 
 
 # Tails.
@@ -236,7 +235,7 @@ def _tail_and_slope(z: Array, nu: Array) -> tuple[Array, Array]:
     centre = z == 0
     z = jnp.where(centre, 1.0, z)
     value, slope = jax.jvp(lambda z: _log_tail_parts(z, nu), (z,), (jnp.ones_like(z),))
-    middle = -jnp.exp(_half_step(nu) - _HALF_LOG_2PI + _LOG_2)
+    middle = -jnp.exp(_half_step(nu) - HALF_LOG_2PI + _LOG_2)
     return jnp.where(centre, -_LOG_2, value), jnp.where(centre, middle, slope)
 
 
@@ -367,7 +366,7 @@ def survey_student(free: int) -> Callable[[Array, Array | None], Callable[[Any],
 
             logs, t1, t2, z1, z2 = averages(terms, x, weights, total)
             more = nu + 1.0
-            height = _half_step(nu) - _HALF_LOG_2PI - jnp.log(scale) - 0.5 * more * logs
+            height = _half_step(nu) - HALF_LOG_2PI - jnp.log(scale) - 0.5 * more * logs
             gradient = [more / nu * z1, more * t1 - 1.0]
             h11, h12, h22 = -more / nu * (1.0 - 3.0 * t1 + 2.0 * t2), -2.0 * more / nu * z2, -2.0 * more * (t1 - t2)
             if free == 2:

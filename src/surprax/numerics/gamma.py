@@ -22,6 +22,7 @@ from surprax.numerics.elementary import (
     polynomial,
     with_derivatives,
 )
+from surprax.numerics.normal import HALF_LOG_2PI
 
 __all__ = [
     "digamma",
@@ -35,8 +36,6 @@ __all__ = [
     "trigamma",
     "trigamma_minus_reciprocal",
 ]
-
-HALF_LOG_TWO_PI = 0.9189385332046727
 
 type _Ratio = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -161,7 +160,7 @@ def _stirling_value(order: int, a: Array) -> Array:
         small = a < 0.25
         log_a = jnp.log(a)
         if order == 0:
-            below = _log_gamma_after(a) + a * (1 - log_a) + (-0.5 * log_a - HALF_LOG_TWO_PI)
+            below = _log_gamma_after(a) + a * (1 - log_a) + (-0.5 * log_a - HALF_LOG_2PI)
         else:
             below = _digamma_after(a) - log_a - 0.5 / a
         below = jnp.where(a == 0, jnp.inf if order == 0 else -jnp.inf, below)
@@ -280,7 +279,7 @@ def _log_gamma(a: Array, offset: Array) -> Array:
     log_a = jnp.log(a)
     # Below a = 1, lnΓ(1 + k) is used at k = a, and k − 1 is the offset.
     near = k * jnp.where(small, offset, k - 1) * _ratio(jnp.where(low, k, 2.0), _LOG_GAMMA)
-    far = (a - 0.5) * (log_a - 1) + (HALF_LOG_TWO_PI - 0.5) + correction(0, jnp.where(low, 4.0, a))
+    far = (a - 0.5) * (log_a - 1) + (HALF_LOG_2PI - 0.5) + correction(0, jnp.where(low, 4.0, a))
     return jnp.where(low, near - jnp.where(small, log_a, 0.0), far)
 
 

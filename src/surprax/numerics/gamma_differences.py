@@ -19,7 +19,6 @@ from surprax.numerics.elementary import (
     with_derivatives,
 )
 from surprax.numerics.gamma import (
-    HALF_LOG_TWO_PI,
     correction,
     digamma,
     log_factorial,
@@ -30,7 +29,7 @@ from surprax.numerics.gamma import (
     trigamma,
     trigamma_minus_reciprocal,
 )
-from surprax.numerics.normal import gauss_legendre
+from surprax.numerics.normal import HALF_LOG_2PI, gauss_legendre
 
 __all__ = [
     "digamma_difference",
@@ -194,7 +193,7 @@ def log_beta(a: Array, b: Array) -> Array:
     low, high = jnp.minimum(a, b), jnp.maximum(a, b)
     small = low < 1
     s, h = jnp.where(small, 1.0, low), jnp.where(small, 1.0, high)
-    stirling = (0.5 - s) * jnp.log1p(h / s) - h * jnp.log1p(s / h) - 0.5 * jnp.log(h) + HALF_LOG_TWO_PI
+    stirling = (0.5 - s) * jnp.log1p(h / s) - h * jnp.log1p(s / h) - 0.5 * jnp.log(h) + HALF_LOG_2PI
     stirling = stirling + (correction(0, s) + correction(0, h) - correction(0, s + h))
     return jnp.where(small, log_gamma(low) - log_gamma_difference(high, low), stirling)
 
@@ -216,7 +215,7 @@ def log_binomial_coefficient(n: Array, k: Array) -> Array:
     s, h, m = jnp.where(small, 1.0, low), jnp.where(small, 1.0, high), jnp.where(small, 2.0, n)
     # n times the entropy of (k/n, 1 − k/n), then the square root and the corrections of Stirling's formula (Loader
     # 2000).
-    stirling = s * jnp.log1p(h / s) + h * jnp.log1p(s / h) - 0.5 * jnp.log(s * (h / m)) - HALF_LOG_TWO_PI
+    stirling = s * jnp.log1p(h / s) + h * jnp.log1p(s / h) - 0.5 * jnp.log(s * (h / m)) - HALF_LOG_2PI
     stirling = stirling - (correction(0, s) + correction(0, h) - correction(0, m))
     out = jnp.where(small, log_gamma_difference(1 + high, low) - log_factorial(low), stirling)
     return jnp.where(low < 0, jnp.where(n >= 0, -jnp.inf, jnp.nan), out)
