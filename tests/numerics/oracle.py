@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import mpmath as mp
 import numpy as np
+from benchmarks.accuracy.measure import reference
 
 DTYPES = (np.float32, np.float64)
 INF, NAN = float("inf"), float("nan")
@@ -17,21 +18,14 @@ def excess(got: np.ndarray, oracle: Oracle, arguments: Sequence[np.ndarray]) -> 
 
     Truths outside the range of normal numbers are left to the tests of limits.
     """
-    limits = np.finfo(got.dtype)
     worst: tuple[float, Any] = (0.0, None)
-    for k, value in enumerate(got):
-        point = [mp.mpf(float(argument[k])) for argument in arguments]
-        truth = oracle(*point)
-        if not 8 * mp.mpf(float(limits.tiny)) < abs(truth) < mp.mpf(float(limits.max)) / 8:
+    for value, *point in zip(got, *arguments):
+        truth = reference(oracle, point, got.dtype)
+        if truth is None or mp.isinf(truth.value):
             continue
-        unit = mp.mpf(2) ** (mp.floor(mp.log(abs(truth), 2)) - limits.nmant)
-        for i, argument in enumerate(arguments):
-            moved = list(point)
-            moved[i] = mp.mpf(float(np.nextafter(argument[k], argument.dtype.type(np.inf))))
-            unit += abs(oracle(*moved) - truth)
-        error = abs(mp.mpf(float(value)) - truth) / unit if np.isfinite(value) else mp.inf
+        error = float(abs(mp.mpf(float(value)) - truth.value) / truth.unit) if np.isfinite(value) else INF
         if error > worst[0]:
-            worst = float(error), (got.dtype.name, [float(argument[k]) for argument in arguments], value, float(truth))
+            worst = error, (got.dtype.name, [float(v) for v in point], value, float(truth.value))
     return worst
 
 

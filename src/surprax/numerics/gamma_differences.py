@@ -9,11 +9,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from surprax.numerics.elementary import (
+    as_floats,
     atanh_tail,
     by_dtype,
     deviance_from,
+    log1p_minus,
     log1p_quotient,
     log_ratio_minus,
     with_derivatives,
@@ -33,6 +36,7 @@ from surprax.numerics.normal import HALF_LOG_2PI, gauss_legendre
 
 __all__ = [
     "digamma_difference",
+    "digamma_increment",
     "gamma_bregman_beyond_poisson",
     "integrate",
     "is_small_step",
@@ -40,6 +44,7 @@ __all__ = [
     "log_binomial_coefficient",
     "log_gamma_bregman",
     "log_gamma_difference",
+    "log_gamma_difference_beyond",
     "log_minus_digamma_drop",
 ]
 
@@ -67,7 +72,7 @@ def _correction_increment(order: int, a: Array, b: Array) -> Array:
     return jnp.where(near, step * slope, correction(order, a + b) - correction(order, a))
 
 
-@with_derivatives(lambda a, b: _digamma_increment(a, b), lambda a, b: digamma(a + b))
+@with_derivatives(lambda a, b: digamma_increment(a, b), lambda a, b: digamma(a + b))
 def log_gamma_difference(a: Array, b: Array) -> Array:
     """lnΓ(a + b) − lnΓ(a): the logarithm of the rising factorial a(a + 1)…(a + b − 1).
 
@@ -90,8 +95,23 @@ def log_gamma_difference(a: Array, b: Array) -> Array:
     return jnp.where((a >= 0) & (b >= 0), jnp.where(b == 0, 0.0, out), jnp.nan)
 
 
+@jax.jit
+def log_gamma_difference_beyond(a: ArrayLike, b: ArrayLike) -> Array:
+    """lnΓ(a + b) − lnΓ(a) − b log a: what the rising factorial has beyond the power aᵇ, about b(b − 1)/(2a).
+
+    Shapes: a and b broadcast. Domain: a > 0, b ≥ 0. No large terms that cancel, at any size of a. E Xᵇ of a Gamma variable is
+    (a/rate)ᵇ times its exponential.
+
+    >>> print(f"{log_gamma_difference_beyond(1e8, 0.5) * 1e8:.4f}, {log_gamma_difference_beyond(0.3, 0.0):.1f}")
+    -0.1250, 0.0
+    """
+    a, b = as_floats(a, b)
+    u = b / a
+    return a * log1p_minus(u) + (b - 0.5) * jnp.log1p(u) + (stirling_error(a + b) - stirling_error(a))
+
+
 @with_derivatives(lambda a, b: _trigamma_increment(a, b), lambda a, b: trigamma(a + b))
-def _digamma_increment(a: Array, b: Array) -> Array:
+def digamma_increment(a: Array, b: Array) -> Array:
     """ψ(a + b) − ψ(a) ≥ 0 for a, b ≥ 0: a sum of positive terms."""
     c = 1 + a
     step = b / (a + b) * (1 / a) + 0.5 * (b / (c + b)) * (1 / c)
@@ -116,7 +136,7 @@ def digamma_difference(b: Array, a: Array) -> Array:
     >>> print(f"{digamma_difference(1e4 + 1, 1e4) * 1e4:.4f}")
     1.0000
     """
-    size = _digamma_increment(jnp.minimum(a, b), jnp.abs(b - a))
+    size = digamma_increment(jnp.minimum(a, b), jnp.abs(b - a))
     return jnp.where((a < 0) | (b < 0), jnp.nan, jnp.where(b < a, -size, size))
 
 
@@ -181,7 +201,7 @@ def gamma_bregman_beyond_poisson(b: Array, a: Array, difference: Array) -> Array
 # Beta and binomial ----------------------------------------------------------------------------------------------------
 
 
-@with_derivatives(lambda a, b: -_digamma_increment(a, b), lambda a, b: -_digamma_increment(b, a))
+@with_derivatives(lambda a, b: -digamma_increment(a, b), lambda a, b: -digamma_increment(b, a))
 def log_beta(a: Array, b: Array) -> Array:
     """log B(a, b) = lnΓ(a) + lnΓ(b) − lnΓ(a + b), at any size and ratio of a and b.
 
@@ -199,7 +219,7 @@ def log_beta(a: Array, b: Array) -> Array:
 
 
 @with_derivatives(
-    lambda n, k: jnp.where((k >= 0) & (k <= n), _digamma_increment(n - k + 1, k), 0.0),
+    lambda n, k: jnp.where((k >= 0) & (k <= n), digamma_increment(n - k + 1, k), 0.0),
     lambda n, k: jnp.where((k >= 0) & (k <= n), digamma_difference(n - k + 1, k + 1), 0.0),
 )
 def log_binomial_coefficient(n: Array, k: Array) -> Array:

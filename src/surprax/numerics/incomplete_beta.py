@@ -24,6 +24,7 @@ from surprax.numerics.elementary import (
     as_floats,
     by_dtype,
     deviance_from,
+    difference_of_products,
     expm1_minus,
     log1mexp,
     log1p_minus,
@@ -69,17 +70,17 @@ def _log_small(a: Array, b: Array, x: Array) -> tuple[Array, Array]:
     return leading + jnp.log1p(a * total), leading
 
 
-def _log_front(a: Array, b: Array, x: Array, y: Array) -> Array:
+def _log_front(a: Array, b: Array, x: Array, y: Array, excess: Array) -> Array:
     """log D = a log x + b log y − log B(a, b)."""
-    n, difference = a + b, a * y - b * x
-    distance = deviance_from(a, n * x, -difference) + deviance_from(b, n * y, difference)
+    n = a + b
+    distance = deviance_from(a, n * x, -excess) + deviance_from(b, n * y, excess)
     correction = stirling_error(a) + stirling_error(b) - stirling_error(n)
     return 0.5 * (jnp.log(a) + log_quotient(b, n)) - HALF_LOG_2PI - distance - correction
 
 
-def _front_slope(a: Array, b: Array, x: Array, y: Array) -> Array:
+def _front_slope(a: Array, b: Array, x: Array, y: Array, excess: Array) -> Array:
     """d log D/da = log x − ψ(a) + ψ(a + b), where log(x(a + b)/a) comes from an exact difference when it is small."""
-    n, relative = a + b, (b * x - a * y) / a
+    n, relative = a + b, -excess / a
     near = jnp.abs(relative) < 0.5
     log_share = jnp.where(near, jnp.log1p(jnp.where(near, relative, 0)), log_quotient(n * x, a))
     return log_share + log_minus_digamma(a) - log_minus_digamma(n)
@@ -111,11 +112,11 @@ def _reach(target: Array | float, drift: Array | float, n: Array, x: Array, y: A
     return jax.lax.fori_loop(0, 3, closer, jnp.minimum(parabola, level + jnp.log1p(-x / y * jnp.expm1(-level))))
 
 
-def _ratio(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array]:
+def _ratio(a: Array, b: Array, x: Array, y: Array, excess: Array) -> tuple[Array, Array, Array]:
     """I_x(a, b)/D, where I_x is not much more than ½, and its slopes in a and b."""
     shifted = a < SHIFT_BELOW
     order = jnp.where(shifted, a + SHIFT, a)
-    n, drift = order + b, order * y - b * x
+    n, drift = order + b, jnp.where(shifted, order * y - b * x, excess)
 
     def terms(u: Array) -> tuple[Array, Array, Array]:
         kappa, _ = _kappa(u, x, y)
@@ -132,14 +133,15 @@ def _ratio(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array]
     return jnp.where(shifted, r, ratio), jnp.where(shifted, r_in_a, in_a), jnp.where(shifted, r_in_b, in_b)
 
 
-def _tail(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
+def _tail(a: Array, b: Array, x: Array, y: Array, excess: Array) -> tuple[Array, Array, Array, Array]:
     """The log of the tail of `_is_lower`, and its slopes in a, in b and in logit x."""
     lower = _is_lower(a, b, x, y)
     p, q = jnp.where(lower, a, b), jnp.where(lower, b, a)
     s, t = jnp.where(lower, x, y), jnp.where(lower, y, x)
-    ratio, in_p, in_q = _ratio(p, q, s, t)
-    in_p = _front_slope(p, q, s, t) + in_p / ratio
-    in_q = _front_slope(q, p, t, s) + in_q / ratio
+    surplus = jnp.where(lower, excess, -excess)
+    ratio, in_p, in_q = _ratio(p, q, s, t, surplus)
+    in_p = _front_slope(p, q, s, t, surplus) + in_p / ratio
+    in_q = _front_slope(q, p, t, s, -surplus) + in_q / ratio
     small, level = _is_small(p, q, s), (p < 1) & (q < 1)
     series_at = tuple(jnp.where(small | level, value, safe) for value, safe in ((p, 1), (q, 1), (s, 0.05)))
     one, zero = jnp.ones_like(p), jnp.zeros_like(p)
@@ -148,7 +150,7 @@ def _tail(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array, 
     in_p, in_q = jnp.where(small, small_in_p, in_p), jnp.where(small, small_in_q, in_q)
     # Where both parameters are small, I is nearly level, and its front and ratio are large and reciprocal.
     log_level = log_leading + q * jnp.log(t) + jnp.log(p * ratio)
-    log_tail = jnp.where(level, log_level, _log_front(p, q, s, t) + jnp.log(ratio))
+    log_tail = jnp.where(level, log_level, _log_front(p, q, s, t, surplus) + jnp.log(ratio))
     return (
         jnp.where(small, log_small, log_tail),
         jnp.where(lower, in_p, in_q),
@@ -157,22 +159,22 @@ def _tail(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array, 
     )
 
 
-def _side(a: Array, b: Array, x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
+def _side(a: Array, b: Array, x: Array, y: Array, excess: Array) -> tuple[Array, Array, Array, Array]:
     """log I_x, and its slopes in a, in b and in logit x."""
-    log_tail, *slopes = _tail(a, b, x, y)
+    log_tail, *slopes = _tail(a, b, x, y, excess)
     lower = _is_lower(a, b, x, y)
     in_a, in_b, in_logit = (jnp.where(lower, slope, complement_slope(log_tail, slope)) for slope in slopes)
     return jnp.where(lower, log_tail, log1mexp(-log_tail)), in_a, in_b, in_logit
 
 
 @jax.custom_jvp
-def _log_side(a: Array, b: Array, x: Array, y: Array) -> Array:
-    return _side(a, b, x, y)[0]
+def _log_side(a: Array, b: Array, x: Array, y: Array, excess: Array) -> Array:
+    return _side(a, b, x, y, excess)[0]
 
 
 def _log_side_jvp(primals: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
-    # y is 1 − x with more digits, not an argument of its own: the derivative is taken through x.
-    *_, x, y = primals
+    # y and the excess are what x is, with more digits, not arguments of their own: the derivative is taken through x.
+    *_, x, y, _ = primals
     value, in_a, in_b, in_logit = _side(*primals)
     return value, move(value, *zip((in_a, in_b, in_logit / x / y), tangents[:3], strict=True))
 
@@ -189,30 +191,42 @@ def _spread(a: ArrayLike, b: ArrayLike, x: ArrayLike, y: ArrayLike | None) -> li
     return jnp.broadcast_arrays(a, b, x, stop_gradient(y) + (stop_gradient(x) - x))  # type: ignore[return-value]
 
 
-def _log_probability(a: Array, b: Array, x: Array, y: Array) -> Array:
+def _excess(a: Array, b: Array, x: Array, y: Array, given: ArrayLike | None = None) -> Array:
+    """a·y − b·x in all its digits, which moves with a, b and x however it was given."""
+    value = difference_of_products(a, y, b, x) if given is None else jnp.broadcast_to(given, x.shape)
+    plain = a * y - b * x
+    return stop_gradient(value) + (plain - stop_gradient(plain))
+
+
+def _log_probability(a: Array, b: Array, x: Array, y: Array, excess: Array) -> Array:
     """log I_x(a, b), on all of its domain."""
     valid = (a > 0) & (a < jnp.inf) & (b > 0) & (b < jnp.inf) & (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
     inside = valid & (x > 0) & (y > 0)
-    value = _log_side(*(jnp.where(inside, given, safe) for given, safe in ((a, 1), (b, 1), (x, 0.5), (y, 0.5))))
+    given = ((a, 1), (b, 1), (x, 0.5), (y, 0.5), (excess, 0))
+    value = _log_side(*(jnp.where(inside, value, safe) for value, safe in given))
     # At x = 1 its slope is a if b = 1.
     edge = jnp.where(x == 0, -jnp.inf, jnp.where(b == 1, -a * y, 0))
     return jnp.where(inside, value, jnp.where(valid, edge, jnp.nan))
 
 
 @jax.jit
-def log_betainc(a: ArrayLike, b: ArrayLike, x: ArrayLike, y: ArrayLike | None = None) -> Array:
+def log_betainc(
+    a: ArrayLike, b: ArrayLike, x: ArrayLike, y: ArrayLike | None = None, excess: ArrayLike | None = None
+) -> Array:
     """log I_x(a, b) = log[∫₀ˣ tᵃ⁻¹(1 − t)ᵇ⁻¹ dt / B(a, b)], the log of the Beta(a, b) distribution function, in nats.
 
     Shapes: a, b, x and y broadcast. Domain: a, b > 0, 0 ≤ x ≤ 1; −∞ at x = 0, 0 at x = 1; NaN outside. Where x is so
-    near 1 that it has lost its digits, y = 1 − x can be given too; derivatives are taken through x alone. Finite and
-    accurate where I_x underflows; derivatives in x, a and b are exact too, to a few ulp.
+    near 1 that it has lost its digits, y = 1 − x can be given too, and where a and b are so large that rounding x moves it
+    past what matters near the mean, `excess` = a·y − b·x; derivatives are taken through x alone. Finite and accurate
+    where I_x underflows; derivatives in x, a and b are exact too, to a few ulp.
 
     Source: the integral at the top of this module; for a ≤ 1 and small x the series DLMF 8.17.7.
 
     >>> print(f"{log_betainc(2.0, 1.0, 0.3):.4f}, {2 * jnp.log(0.3):.4f}, {log_betainc(200.0, 3.0, 0.1):.3f}")
     -2.4079, -2.4079, -450.808
     """
-    return _log_probability(*_spread(a, b, x, y))
+    a, b, x, y = _spread(a, b, x, y)
+    return _log_probability(a, b, x, y, _excess(a, b, x, y, excess))
 
 
 @jax.jit
@@ -225,7 +239,7 @@ def log_betaincc(a: ArrayLike, b: ArrayLike, x: ArrayLike, y: ArrayLike | None =
     -27.726, -27.726
     """
     a, b, x, y = _spread(a, b, x, y)
-    return _log_probability(b, a, y, x)
+    return _log_probability(b, a, y, x, _excess(b, a, y, x))
 
 
 # The inverse ----------------------------------------------------------------------------------------------------------
@@ -271,7 +285,7 @@ def _lower_quantile(a: Array, b: Array, log_p: Array, log_q: Array) -> tuple[Arr
 
     def improve(_: int, pair: tuple[Array, Array]) -> tuple[Array, Array]:
         x, y = pair
-        value, _, _, slope = _side(a, b, x, y)  # type: ignore[assignment]
+        value, _, _, slope = _side(a, b, x, y, a * y - b * x)  # type: ignore[assignment]
         newton = jnp.clip((value - log_p) / slope, -4, 4)
         # Halley's step in logit x: the log density of logit x has slope ay − bx, which gives the second derivative.
         step = -newton / jnp.maximum(1 - 0.5 * newton * (a * y - b * x - slope), 0.5)
@@ -298,7 +312,8 @@ def _lower_quantile_jvp(
     a, b, log_p, log_q = primals
     x, y = _lower_quantile(a, b, log_p, log_q)
     inside = (x > 0) & (y > 0)
-    _, in_a, in_b, in_logit = _side(a, b, jnp.where(inside, x, 0.5), jnp.where(inside, y, 0.5))
+    x, y = jnp.where(inside, x, 0.5), jnp.where(inside, y, 0.5)
+    _, in_a, in_b, in_logit = _side(a, b, x, y, a * y - b * x)
     by_tail = jnp.where(inside, x * y / in_logit, 0)
     dx = move(x, *zip((-in_a * by_tail, -in_b * by_tail, by_tail), tangents[:3], strict=True))
     return (x, y), (dx, -dx)
