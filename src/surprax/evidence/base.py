@@ -51,6 +51,10 @@ class Evidence(abc.ABC):
     def _arrays(self) -> dict[str, Any]:
         """The arrays that make it up, by name (with `count` first)."""
 
+    def _document(self) -> dict[str, Any]:
+        """The arrays as they are written to a file."""
+        return self._arrays()
+
     @abc.abstractmethod
     def _replace(self, **changes: Any) -> Self: ...
 
@@ -116,7 +120,7 @@ class Evidence(abc.ABC):
             "family": self.family.__name__,
             "known": {name: np.asarray(value).tolist() for name, value in self.known.items()},
             "labels": None if self.labels is None else list(self.labels),
-            **{name: np.asarray(value, np.float64).tolist() for name, value in self._arrays().items()},
+            **{name: np.asarray(value, np.float64).tolist() for name, value in self._document().items()},
         }
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         try:

@@ -20,19 +20,27 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+
+from surprax.numerics.symmetric import dimension_of_half, half
 
 __all__ = [
     "CHANCE",
     "INVERSE",
     "LOG",
     "NEGATIVE_LOG",
+    "NEGATIVE_LOGS",
     "NEGATIVE_LOG_COMPLEMENT",
     "NEUTRAL",
     "POSITIVE",
     "RECIPROCAL",
+    "SCATTER",
     "SQUARE",
+    "SQUARED_LENGTH",
+    "SQUARES",
     "VALUE",
+    "VECTOR",
     "Carrier",
     "Gap",
     "Layout",
@@ -45,31 +53,60 @@ class Carrier:
 
     Where `needs_known`, both functions take the family's known parameters (a mapping) as their second argument. `costly` marks
     what takes a logarithm or a power to compute; `exp_of` is u where y(x) = log u(x).
+
+    A carrier of `rank` 1 is a vector, on the last axis. Each of its components lies between `lower` and `upper`; where that does
+    not say it all, `inside` tells which means are in the open domain of the gaps, and neutral(length) is one that is. The inverse
+    is None where means are not values of the carrier at any observation (unit vectors): then the statistics are the carrier itself.
     """
 
     name: str
     of: Callable[..., Array]
-    inverse: Callable[..., Array]
+    inverse: Callable[..., Array] | None
     lower: float = -float("inf")
     upper: float = float("inf")
     needs_known: bool = False
     costly: bool = False
     exp_of: Callable[[Array], Array] | None = None
+    rank: int = 0
+    inside: Callable[[Array], Array] | None = None
+    neutral: Callable[[int], Any] | None = None
 
     def given(self, known: Mapping[str, Any]) -> "Carrier":
         """The same carrier with known parameters filled in."""
         if not self.needs_known:
             return self
-        return replace(self, of=lambda x: self.of(x, known), inverse=lambda y: self.inverse(y, known))
+        inverse = self.inverse
+        return replace(
+            self,
+            of=lambda x: self.of(x, known),
+            inverse=None if inverse is None else lambda y: inverse(y, known),
+            needs_known=False,
+        )
+
+    def is_inside(self, mean: Array) -> Array:
+        """Whether a mean lies in the open domain, shape batch."""
+        within = (mean > self.lower) & (mean < self.upper)
+        within = jnp.all(within, axis=-1) if self.rank else within
+        return within if self.inside is None else within & self.inside(mean)
+
+    def neutral_like(self, mean: Array) -> Any:
+        """A mean inside the domain, to stand in where there are no observations."""
+        return NEUTRAL if self.neutral is None else self.neutral(mean.shape[-1])
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A convex function φ, by its Bregman divergence D(a‖b) = φ(a) − φ(b) − φ'(b)(a − b) ≥ 0; `factor` is u where φ = −log u."""
+    """A convex function φ, by its Bregman divergence D(a‖b) = φ(a) − φ(b) − φ'(b)(a − b) ≥ 0; `factor` is u where φ = −log u.
+
+    Of a vector carrier there may be several at once: divergences come on the last axis, size(length of the carrier) of them.
+    `least` picks those of its numbers that cannot be negative, where not all of them are such.
+    """
 
     name: str
     divergence: Callable[[Array, Array], Array]
     factor: Callable[[Array], Array] | None = None
+    size: Callable[[int], int] = lambda length: length
+    least: Callable[[Array], Array] | None = None
 
 
 def _negative_log(a: Array, b: Array) -> Array:
@@ -91,6 +128,30 @@ NEGATIVE_LOG_COMPLEMENT = Gap(
 )
 RECIPROCAL = Gap("mean 1/x - 1/mean", lambda a, b: (a - b) ** 2 / (a * b * b))
 
+# Of vectors: the vector itself …
+VECTOR = Carrier("x", lambda x: x, lambda y: y, rank=1)
+# … with one gap for each component …
+SQUARES = Gap("variances", lambda a, b: (a - b) ** 2)
+NEGATIVE_LOGS = Gap("log mean - mean log", _negative_log)
+# … their sum …
+SQUARED_LENGTH = Gap(
+    "mean squared distance", lambda a, b: jnp.sum((a - b) ** 2, axis=-1, keepdims=True), size=lambda _: 1
+)
+
+
+def _outer(a: Array, b: Array) -> Array:
+    d = a - b
+    return half(d[..., :, None] * d[..., None, :])
+
+
+# … or the matrix, of which the lower triangle is kept.
+SCATTER = Gap(
+    "covariance",
+    _outer,
+    size=lambda length: length * (length + 1) // 2,
+    least=lambda gaps: gaps[..., np.cumsum(np.arange(1, dimension_of_half(gaps.shape[-1]) + 1)) - 1],
+)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -102,9 +163,29 @@ class Layout:
     carrier: Carrier
     gaps: tuple[Gap, ...] = ()
 
-    def divergences(self, a: Array, b: Array) -> tuple[Array, ...]:
-        """D(a‖b) of every gap, elementwise."""
-        return tuple(gap.divergence(a, b) for gap in self.gaps)
+    @property
+    def rank(self) -> int:
+        """1 where the carrier is a vector, else 0."""
+        return self.carrier.rank
+
+    def divergences(self, a: Array, b: Array) -> Array:
+        """D(a‖b) of every gap, on the last axis."""
+        if not self.gaps:
+            return jnp.zeros((*a.shape[: a.ndim - self.rank], 0), a.dtype)
+        values = [gap.divergence(a, b) for gap in self.gaps]
+        return jnp.concatenate(values, axis=-1) if self.rank else jnp.stack(values, axis=-1)
+
+    def split(self, gaps: Array, length: int) -> list[Array]:
+        """Gaps of a vector carrier of that length, one array for each `Gap`."""
+        sizes = np.cumsum([gap.size(length) for gap in self.gaps])[:-1]
+        return jnp.split(gaps, sizes, axis=-1)
+
+    def least(self, gaps: Array, length: int) -> Array:
+        """Those of the gaps that cannot be negative."""
+        if not self.rank or all(gap.least is None for gap in self.gaps):
+            return gaps
+        parts = zip(self.gaps, self.split(gaps, length))
+        return jnp.concatenate([part if gap.least is None else gap.least(part) for gap, part in parts], axis=-1)
 
     def reduce(
         self,
@@ -141,4 +222,4 @@ class Layout:
 
 
 NEUTRAL = 0.5
-"""The mean written where there is no observation: inside the domain of every carrier, and never read."""
+"""The mean written where there is no observation: inside the domain of nearly every carrier, and never read."""

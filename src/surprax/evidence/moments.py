@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from surprax.evidence.base import Evidence
-from surprax.evidence.layout import NEUTRAL, Layout
+from surprax.evidence.layout import Layout
 from surprax.numerics.precision import in_float64, is_traced, to_float64
 
 __all__ = ["Moments"]
@@ -21,7 +21,7 @@ class Moments(Evidence, kind="moments"):
 
     Attributes:
         count: number of observations (the sum of their weights), shape batch.
-        mean: mean of the carrier, shape batch.
+        mean: mean of the carrier, shape batch (+ the length of a vector carrier).
         gaps: Jensen gaps, shape batch + (number of gaps,).
         log_base: Σ log h(x), shape batch: the part of the log-likelihood that no parameter changes.
         known: parameters taken as known, by name.
@@ -73,7 +73,8 @@ class Moments(Evidence, kind="moments"):
         if labels is not None:
             picked = np.asarray(range(len(labels)))[index]
             labels = tuple(labels[i] for i in picked) if np.ndim(picked) else None
-        known = {k: v[index] if np.ndim(v) else v for k, v in self.known.items()}
+        wide = self.family.known_event_dim
+        known = {k: v[index] if np.ndim(v) > wide(k) else v for k, v in self.known.items()}
         return replace(self, **arrays, known=known, labels=labels)
 
     def __mul__(self, factor: Any) -> Self:
@@ -89,7 +90,7 @@ class Moments(Evidence, kind="moments"):
         return replace(
             self,
             count=count,
-            mean=pick(empty, NEUTRAL, self.mean),
+            mean=pick(_beside(empty, self.layout), self.layout.carrier.neutral_like(self.mean), self.mean),
             gaps=pick(empty[..., None], 0.0, self.gaps) if not isinstance(empty, bool) else self.gaps,
             log_base=pick(empty, 0.0, self.log_base * factor),
         )
@@ -119,7 +120,9 @@ class Moments(Evidence, kind="moments"):
 
     @classmethod
     def _from_document(cls, family: Any, known: dict[str, Any], labels: Any, arrays: dict[str, Any]) -> Self:
-        gaps = arrays["gaps"].reshape((*arrays["count"].shape, len(family.layout.gaps)))
+        gaps = arrays["gaps"]
+        if gaps.size == 0:
+            gaps = gaps.reshape((*arrays["count"].shape, 0))
         return cls(**{**arrays, "gaps": gaps}, known=known, family=family, labels=labels)
 
     def __repr__(self) -> str:
@@ -129,27 +132,41 @@ class Moments(Evidence, kind="moments"):
             return f"Evidence({self.family.__name__}, {len(self.count)} groups, count={np.sum(self.count):g})"
         if self.count == 0:
             return f"Evidence({self.family.__name__}, count=0)"
-        parts = [f"mean {self.layout.carrier.name}={float(self.mean):.6g}"]
-        parts += [f"{gap.name}={float(value):.6g}" for gap, value in zip(self.layout.gaps, self.gaps)]
+        gaps = self.layout.split(self.gaps, self.mean.shape[-1]) if self.layout.rank else self.gaps
+        parts = [f"mean {self.layout.carrier.name}={_told(self.mean)}"]
+        parts += [f"{gap.name}={_told(value)}" for gap, value in zip(self.layout.gaps, gaps)]
         return f"Evidence({self.family.__name__}, count={float(self.count):g}, {', '.join(parts)})"
 
 
-def _same_batch(a: dict[str, Any], b: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _told(value: Any) -> str:
+    if np.ndim(value) == 0:
+        return f"{float(value):.6g}"
+    return np.array2string(np.asarray(value), precision=6, separator=", ", threshold=6, max_line_width=120)
+
+
+def _beside(v: Any, layout: Layout) -> Any:
+    """A number of each batch entry, beside its mean."""
+    return v[..., None] if layout.rank else v
+
+
+def _same_batch(layout: Layout, a: dict[str, Any], b: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     shape = jnp.broadcast_shapes(jnp.shape(a["count"]), jnp.shape(b["count"]))
+    last = {"gaps": 1, "mean": layout.rank}
 
     def widen(e: dict[str, Any]) -> dict[str, Any]:
-        return {k: jnp.broadcast_to(v, (*shape, *jnp.shape(v)[-1:]) if k == "gaps" else shape) for k, v in e.items()}
+        return {k: jnp.broadcast_to(v, (*shape, *jnp.shape(v)[jnp.ndim(v) - last.get(k, 0) :])) for k, v in e.items()}
 
     return widen(a), widen(b)
 
 
 def _merge(layout: Layout, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    a, b = _same_batch(a, b)
+    a, b = _same_batch(layout, a, b)
     count = a["count"] + b["count"]
     safe = jnp.where(count > 0, count, 1.0)
     share_a, share_b = a["count"] / safe, b["count"] / safe
-    mean = a["mean"] + share_b * (b["mean"] - a["mean"])
-    mean = jnp.where(b["count"] == 0, a["mean"], jnp.where(a["count"] == 0, b["mean"], mean))
+    mean = a["mean"] + _beside(share_b, layout) * (b["mean"] - a["mean"])
+    no_a, no_b = _beside(a["count"] == 0, layout), _beside(b["count"] == 0, layout)
+    mean = jnp.where(no_b, a["mean"], jnp.where(no_a, b["mean"], mean))
     return {
         "count": count,
         "mean": mean,
@@ -162,9 +179,9 @@ def _merge(layout: Layout, a: dict[str, Any], b: dict[str, Any]) -> dict[str, An
 def _total(layout: Layout, e: dict[str, Any]) -> dict[str, Any]:
     count = jnp.sum(e["count"], axis=0)
     share = e["count"] / jnp.where(count > 0, count, 1.0)
-    rough = jnp.sum(share * e["mean"], axis=0)
-    mean = rough + jnp.sum(share * (e["mean"] - rough[None]), axis=0)
-    mean = jnp.where(count > 0, mean, NEUTRAL)
+    rough = jnp.sum(_beside(share, layout) * e["mean"], axis=0)
+    mean = rough + jnp.sum(_beside(share, layout) * (e["mean"] - rough[None]), axis=0)
+    mean = jnp.where(_beside(count > 0, layout), mean, layout.carrier.neutral_like(mean))
     between = _between(layout, e["mean"], jnp.broadcast_to(mean, e["mean"].shape))
     gaps = jnp.sum(share[..., None] * (e["gaps"] + between), axis=0)
     return {"count": count, "mean": mean, "gaps": gaps, "log_base": jnp.sum(e["log_base"], axis=0)}
@@ -172,35 +189,38 @@ def _total(layout: Layout, e: dict[str, Any]) -> dict[str, Any]:
 
 def _remove(layout: Layout, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
     """`a` without `b`, and by how much the result leaves the cone of evidence (`excess` > 0) beyond rounding."""
-    a, b = _same_batch(a, b)
+    a, b = _same_batch(layout, a, b)
     eps = 64 * jnp.finfo(a["mean"].dtype).eps
     count = a["count"] - b["count"]
     slack = eps * a["count"]
     empty = jnp.abs(count) <= slack
     safe = jnp.where(empty, 1.0, count)
-    shift = (b["count"] / safe) * (a["mean"] - b["mean"])
+    shift = _beside(b["count"] / safe, layout) * (a["mean"] - b["mean"])
     carrier = layout.carrier
     mean = a["mean"] + shift
     # Rounding may put the mean of a few small values slightly outside; a mean on the border (all zeros) is inside.
-    border = eps * a["count"] / jnp.abs(safe) * jnp.maximum(jnp.abs(a["mean"]), jnp.abs(b["mean"]))
+    size = jnp.maximum(jnp.abs(a["mean"]), jnp.abs(b["mean"]))
+    border = eps * _beside(a["count"] / jnp.abs(safe), layout) * size
     outside = jnp.maximum(carrier.lower - mean, mean - carrier.upper) > border
     mean = jnp.clip(mean, carrier.lower, carrier.upper)
-    interior = (mean > carrier.lower) & (mean < carrier.upper)
-    mean_or_a = jnp.where(interior & ~empty, mean, a["mean"])
+    mean_or_a = jnp.where(_beside(carrier.is_inside(mean) & ~empty, layout), mean, a["mean"])
     ratio_a, ratio_b = a["count"] / safe, b["count"] / safe
     within = ratio_a[..., None] * a["gaps"] - ratio_b[..., None] * b["gaps"]
     between = _between(layout, mean_or_a, a["mean"]) + ratio_b[..., None] * _between(layout, b["mean"], a["mean"])
     gaps = within - between
     tolerance = jnp.sqrt(eps) * jnp.abs(ratio_a[..., None] * a["gaps"]) * 1e-2 + eps * jnp.abs(between)
-    bad = jnp.any(gaps < -tolerance, axis=-1) & ~empty
-    leftover = empty & (
-        jnp.abs(a["mean"] - b["mean"]) > jnp.sqrt(eps) * jnp.maximum(jnp.abs(a["mean"]), jnp.abs(b["mean"]))
-    )
-    excess = (count < -slack) | (outside & ~empty) | bad | leftover
+    length = jnp.shape(mean)[-1] if layout.rank else 0
+    bad = jnp.any(layout.least(gaps + tolerance, length) < 0, axis=-1) & ~empty
+    leftover = jnp.abs(a["mean"] - b["mean"]) > jnp.sqrt(eps) * size
+    if layout.rank:
+        outside, leftover = jnp.any(outside, axis=-1), jnp.any(leftover, axis=-1)
+    excess = (count < -slack) | (outside & ~empty) | bad | (leftover & empty)
+    if all(gap.least is None for gap in layout.gaps):
+        gaps = jnp.maximum(gaps, 0.0)
     return {
         "count": jnp.where(empty, 0.0, count),
-        "mean": jnp.where(empty, NEUTRAL, mean),
-        "gaps": jnp.where(empty[..., None], 0.0, jnp.maximum(gaps, 0.0)),
+        "mean": jnp.where(_beside(empty, layout), carrier.neutral_like(mean), mean),
+        "gaps": jnp.where(empty[..., None], 0.0, gaps),
         "log_base": jnp.where(empty, 0.0, a["log_base"] - b["log_base"]),
         "excess": jnp.where(excess, 1.0, 0.0),
     }
@@ -209,10 +229,9 @@ def _remove(layout: Layout, a: dict[str, Any], b: dict[str, Any]) -> dict[str, A
 def _between(layout: Layout, a: Any, b: Any) -> Any:
     """D(a‖b) for every gap, stacked on the last axis. Means on the border of their domain (no gap there) give 0."""
     carrier = layout.carrier
-    inside = (a > carrier.lower) & (a < carrier.upper) & (b > carrier.lower) & (b < carrier.upper)
-    a, b = jnp.where(inside, a, NEUTRAL), jnp.where(inside, b, NEUTRAL)
-    divergences = layout.divergences(a, b)
-    return jnp.stack(divergences, axis=-1) if divergences else jnp.zeros((*jnp.shape(a), 0), jnp.result_type(a))
+    inside = _beside(carrier.is_inside(a) & carrier.is_inside(b), layout)
+    neutral = carrier.neutral_like(a)
+    return layout.divergences(jnp.where(inside, a, neutral), jnp.where(inside, b, neutral))
 
 
 _merged = in_float64(_merge, static_argnames=("layout",))

@@ -9,8 +9,9 @@ import numpy as np
 
 from surprax.evidence.base import Evidence
 from surprax.numerics.precision import is_traced, to_float64
+from surprax.numerics.shapes import one_of_few, padded
 
-__all__ = ["Tally", "count_values"]
+__all__ = ["Tally", "count_values", "few_values"]
 
 _DENSE = 1 << 22
 """Ranges of integers up to this width are counted by `bincount` (one pass); wider ones by sorting."""
@@ -87,13 +88,14 @@ class Tally(Evidence, kind="tally"):
     def log_likelihood(self, distribution: Any) -> Any:
         """Total log-likelihood of `distribution` in nats: Σ count(v) · log q(v) over the distinct values v."""
         rank = len(distribution.batch_shape)
-        values = self.values.reshape((-1,) + (1,) * rank) if rank else self.values
-        log_prob = distribution.log_prob(values)
-        counts = jnp.moveaxis(jnp.asarray(self.counts), -1, 0)
+        values, counts = (self.values, self.counts) if is_traced(self) else few_values(self.values, self.counts)
+        log_prob = distribution.log_prob(values.reshape((-1,) + (1,) * rank) if rank else values)
+        counts = jnp.moveaxis(jnp.asarray(counts), -1, 0)
         seen = counts > 0
         ranks = max(log_prob.ndim, counts.ndim)
-        log_prob = log_prob.reshape(log_prob.shape + (1,) * (ranks - log_prob.ndim))
-        counts, seen = (c.reshape(c.shape + (1,) * (ranks - c.ndim)) for c in (counts, seen))
+        log_prob, counts, seen = (
+            v.reshape(v.shape[:1] + (1,) * (ranks - v.ndim) + v.shape[1:]) for v in (log_prob, counts, seen)
+        )
         return jnp.sum(jnp.where(seen, counts * jnp.where(seen, log_prob, 0.0), 0.0), axis=0)
 
     def excess_surprise(self, distribution: Any) -> Any:
@@ -109,6 +111,12 @@ class Tally(Evidence, kind="tally"):
             return f"Evidence({self.family.__name__}, traced)"
         groups = f"{len(self.counts)} groups, " if np.ndim(self.counts) > 1 else ""
         return f"Evidence({self.family.__name__}, {groups}count={np.sum(self.counts):g}, {len(self.values)} distinct values)"
+
+
+def few_values(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct values padded by one that never occurs, to one of a few sizes: they share compiled code."""
+    size = one_of_few(len(values))
+    return padded(values, size, values[-1] if len(values) else 0.0), padded(counts, size, 0.0)
 
 
 def count_values(

@@ -15,6 +15,7 @@ from surprax.families.gamma import TWO_PI
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import OPEN_UNIT_INTERVAL, UNIT_INTERVAL, Support
+from surprax.numerics.dirichlet import pair_beyond_poisson
 from surprax.numerics.elementary import (
     difference_of_products,
     is_near,
@@ -28,8 +29,6 @@ from surprax.numerics.elementary import (
 from surprax.numerics.gamma import log_minus_digamma, stirling_error, trigamma_minus_reciprocal
 from surprax.numerics.gamma_differences import (
     gamma_bregman_beyond_poisson,
-    integrate,
-    is_small_step,
     log_beta,
     log_minus_digamma_drop,
 )
@@ -145,7 +144,10 @@ class Beta(ExponentialFamily):
         mean = jnp.where(few, root_zero / (root_one + root_zero), (jnp.exp(one) + rest) / (1.0 + rest))
         complement = jnp.where(few, root_one / (root_one + root_zero), (jnp.exp(zero) + rest) / (1.0 + rest))
         start = jnp.where(few, 1.0 / (root_one * root_zero), 0.5 / rest)
-        a, b, settled = _solve(mean, complement, jnp.log(mean) - one, jnp.log(complement) - zero, start)
+        # The logarithm of a stand-in near 1 is that of 1 less the other one, of which it has the digits.
+        log_mean = jnp.where(complement < 0.5, jnp.log1p(-complement), jnp.log(mean))
+        log_complement = jnp.where(mean < 0.5, jnp.log1p(-mean), jnp.log(complement))
+        a, b, settled = _solve(mean, complement, log_mean - one, log_complement - zero, start)
         good = good & settled
         return cls._of(concentration1=jnp.where(good, a, jnp.nan), concentration0=jnp.where(good, b, jnp.nan))
 
@@ -271,25 +273,6 @@ def _binomial_kl(c: Array, d: Array, a: Array, b: Array) -> Array:
     return part(c, e / c, _log_shift(c, d, a, b)) + part(d, -e / d, _log_shift(d, c, b, a))
 
 
-def _pair_beyond_poisson(d: Array, b: Array, c: Array, a: Array) -> Array:
-    """The divergence beyond Poisson of d from b less that of d + c from b + a, where a and c are small beside b and d.
-
-    The two nearly cancel; so it is the integral of the derivative along the way from one to the other.
-    """
-
-    def slope(t: Array) -> Array:
-        x, difference = b + t * a, (d - b) + t * (c - a)
-        drop = log_minus_digamma_drop(x, d + t * c, difference)
-        near = is_small_step(x, difference)
-        step = jnp.where(near, difference, 0.0)
-        # (ψ'(x) − 1/x)·difference − drop, which near 0 is of second order
-        curve = integrate(lambda s: (1 - s) * _slope(trigamma_minus_reciprocal, x + s * step), step)
-        close = -a * step * step * curve - (c - a) * drop
-        return jnp.where(near, close, a * trigamma_minus_reciprocal(x) * difference - c * drop)
-
-    return integrate(slope, b)
-
-
 def _kl_beyond_binomial_slope(c: Array, d: Array, a: Array, b: Array) -> Array:
     return log_minus_digamma_drop(a, c, c - a) - log_minus_digamma_drop(a + b, c + d, (c - a) + (d - b))
 
@@ -313,7 +296,7 @@ def _kl_beyond_binomial(c: Array, d: Array, a: Array, b: Array) -> Array:
     sums = gamma_bregman_beyond_poisson(c + d, a + b, (c - a) + (d - b))
     pair = jnp.where(
         (4 * a <= b) & (4 * c <= d),
-        _pair_beyond_poisson(d, b, c, a),
+        pair_beyond_poisson(d, b, c, a, c - a),
         gamma_bregman_beyond_poisson(d, b, d - b) - sums,
     )
     return gamma_bregman_beyond_poisson(c, a, c - a) + pair

@@ -29,7 +29,7 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import count, parameter, probability
 from surprax.families.supports import NONNEGATIVE_INTEGERS, Support
 from surprax.numerics.elementary import log1p_minus, log_ratio, with_derivatives
-from surprax.numerics.gamma_differences import digamma_difference, log_binomial_coefficient
+from surprax.numerics.gamma_differences import digamma_difference, log_binomial_coefficient, log_minus_digamma_drop
 from surprax.numerics.incomplete_beta import log_betainc
 from surprax.numerics.precision import is_traced
 
@@ -37,13 +37,26 @@ __all__ = ["Binomial"]
 
 
 def _score(x: Array, n: Array, logits: Array) -> Array:
-    """x − n·probs, from the rarer outcome."""
-    return jnp.where(logits > 0, n * jax.nn.sigmoid(-logits) - (n - x), x - n * jax.nn.sigmoid(logits))
+    """x − n·probs = n (sigmoid(log x/y) − sigmoid(logits)) for y = n − x, by the difference of the log-odds."""
+    y, p, q = n - x, jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits)
+    finite = jnp.isfinite(logits)
+    gap = jnp.where(finite, logits, 0.0) - log_ratio(x, y)
+    close = jnp.where(gap < 0, -x * q * jnp.expm1(gap), y * p * jnp.expm1(-gap))
+    return jnp.where(n == 0, 0.0 * p, jnp.where(finite, close, x * q - y * p))
+
+
+def _slope_in_count(x: Array, n: Array, logits: Array) -> Array:
+    """ψ(n + 1) − ψ(y + 1) + log q for y = n − x and q = 1 − probs; where (n + 1) q is near y + 1 their logarithms cancel."""
+    ahead = n - x + 1.0
+    u = (_score(x, n, logits) - jax.nn.sigmoid(logits)) / ahead
+    near = jnp.abs(u) <= 0.5
+    close = jnp.log1p(jnp.where(near, u, 0.0)) + log_minus_digamma_drop(ahead, n + 1.0, x)
+    return jnp.where(near, close, digamma_difference(n + 1.0, ahead) - softplus(logits))
 
 
 @with_derivatives(
     lambda x, n, logits: logits + digamma_difference(n - x + 1.0, x + 1.0),
-    lambda x, n, logits: digamma_difference(n + 1.0, n - x + 1.0) - softplus(logits),
+    _slope_in_count,
     _score,
 )
 def _log_mass(x: Array, n: Array, logits: Array) -> Array:
@@ -136,8 +149,13 @@ class Binomial(ExponentialFamily):
         """log P(X ≤ x) = log I_q(n − x, x + 1) where `lower`, else log P(X > x) = log I_p(x + 1, n − x)."""
         p, q = jax.nn.sigmoid(self.logits), jax.nn.sigmoid(-self.logits)
         a, b = self.total_count - x, x + 1.0
+        excess = _score(x, self.total_count, self.logits) + q
         return log_betainc(
-            jnp.where(lower, a, b), jnp.where(lower, b, a), jnp.where(lower, q, p), jnp.where(lower, p, q)
+            jnp.where(lower, a, b),
+            jnp.where(lower, b, a),
+            jnp.where(lower, q, p),
+            jnp.where(lower, p, q),
+            jnp.where(lower, -excess, excess),
         )
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
@@ -155,23 +173,22 @@ class Binomial(ExponentialFamily):
 
     def _kl(self, q: Self) -> Array:
         """total_count times that of one trial; by summation where the number of trials differs."""
-        p, n, m = self, *jnp.broadcast_arrays(self.total_count, q.total_count)
-        logits = p.logits * jnp.ones_like(n)
+        n, m, logits, others = jnp.broadcast_arrays(self.total_count, q.total_count, self.logits, q.logits)
 
         def summed() -> Array:
             mean = n * jax.nn.sigmoid(logits)
             x, w = lattice(mean, mean * jax.nn.sigmoid(-logits), jnp.ones_like(mean), n)
             log_p = jax.vmap(lambda x: _log_mass(x, n, logits))(x)
-            log_q = jax.vmap(lambda x: _log_mass(jnp.minimum(x, m), m, q.logits * jnp.ones_like(n)))(x)
+            log_q = jax.vmap(lambda x: _log_mass(jnp.minimum(x, m), m, others))(x)
             some = log_p != -jnp.inf
             log_p, log_q = jnp.where(some, log_p, 0.0), jnp.where(some, log_q, 0.0)
             return jnp.sum(jnp.where(some, w * jnp.exp(log_p) * (log_p - log_q), 0.0), axis=0)
 
         equal = n == m
-        sums = jax.lax.cond(jnp.all(equal), lambda: jnp.zeros_like(n * logits), summed)
+        sums = jax.lax.cond(jnp.all(equal), lambda: jnp.zeros_like(logits), summed)
         outside = (n > m) & (logits > -jnp.inf)
         sums = jnp.where(jnp.isnan(n + m), jnp.nan, sums)
-        return jnp.where(equal, p._kl_given_known(q), jnp.where(outside, jnp.inf, sums))
+        return jnp.where(equal, self._kl_given_known(q), jnp.where(outside, jnp.inf, sums))
 
     def _kl_given_known(self, q: Self) -> Array:
         return self.total_count * bernoulli_divergence(self.logits, q.logits)

@@ -15,24 +15,24 @@ from surprax.families.fitting import make_evidence
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import Constraint, check_parameter, parameter, probability, real
 from surprax.families.supports import NONNEGATIVE_INTEGERS, Support
-from surprax.numerics.elementary import expm1_minus, logaddexp, logsumexp
+from surprax.numerics.elementary import expm1_minus, log1mexp, logaddexp
 from surprax.numerics.precision import is_traced
 
-__all__ = ["Categorical"]
+__all__ = ["Categorical", "log_probabilities", "log_weight"]
 
-_log_weight = Constraint("a number or -∞", lambda v: v < np.inf)
+log_weight = Constraint("a number or -∞", lambda v: v < np.inf)
 # Within what float32 arithmetic may have left of 1.
 _adds_up = Constraint("1", lambda v: abs(v - 1.0) <= 1e-4)
 
 
-def _log_probabilities(probs: Any, logits: Any) -> Any:
+def log_probabilities(owner: str, probs: Any, logits: Any) -> Any:
     """Normalised log-probabilities from exactly one of the two; known ones in float64; NaN for bad traced ones."""
     if (probs is None) == (logits is None):
         found = "neither" if probs is None else "both"
-        raise ValueError(f"Categorical takes exactly one of probs and logits; got {found}.")
+        raise ValueError(f"{owner} takes exactly one of probs and logits; got {found}.")
     given = logits if probs is None else probs
     if np.ndim(given) == 0 or np.shape(given)[-1] == 0:
-        raise ValueError(f"Categorical needs one number per category on the last axis; got shape {np.shape(given)}.")
+        raise ValueError(f"{owner} needs one number per category on the last axis; got shape {np.shape(given)}.")
     if is_traced(given):
         p = jnp.asarray(given, jnp.result_type(float, given))
         if probs is None:
@@ -42,14 +42,14 @@ def _log_probabilities(probs: Any, logits: Any) -> Any:
         return jnp.where(_adds_up.holds(sums), log_p - jnp.log(sums), jnp.nan)
     values = np.asarray(given, np.float64)
     if probs is None:
-        check_parameter("Categorical", "logits", values, _log_weight)
+        check_parameter(owner, "logits", values, log_weight)
         top = values.max(axis=-1, keepdims=True)
-        check_parameter("Categorical", "the largest of the logits", top[..., 0], real)
+        check_parameter(owner, "the largest of the logits", top[..., 0], real)
         values = values - (top + np.log(np.sum(np.exp(values - top), axis=-1, keepdims=True)))
     else:
         total = np.sum(values, axis=-1, keepdims=True)
-        check_parameter("Categorical", "probs", values, probability)
-        check_parameter("Categorical", "the sum of probs", total[..., 0], _adds_up)
+        check_parameter(owner, "probs", values, probability)
+        check_parameter(owner, "the sum of probs", total[..., 0], _adds_up)
         with np.errstate(divide="ignore"):
             values = np.log(values) - np.log(total)
     dtype = getattr(given, "dtype", None)
@@ -57,7 +57,13 @@ def _log_probabilities(probs: Any, logits: Any) -> Any:
 
 
 def _normalised(logits: Array) -> Array:
-    return logits - logsumexp(logits, axis=-1, keepdims=True)
+    """Log-probabilities. That of the likeliest may be small: it comes from what the others have, not as a difference."""
+    first = jnp.argmax(logits, axis=-1, keepdims=True)
+    others = jnp.arange(logits.shape[-1]).reshape((1,) * (logits.ndim - 1) + (-1,)) != first
+    leader = jnp.sum(jnp.where(others, 0.0, logits), axis=-1, keepdims=True)
+    # Its own gap is 0, or NaN where that of others would be; without a derivative, of which nothing would be left.
+    gap = jnp.where(others, logits - leader, 0.0 * leader)
+    return gap - jnp.log1p(jnp.sum(jnp.where(others, jnp.exp(gap), 0.0), axis=-1, keepdims=True))
 
 
 @family
@@ -81,16 +87,16 @@ class Categorical(ExponentialFamily):
     [0.25, 0.25, 0.5]
     """
 
-    logits: Any = parameter(_log_weight, event_dim=1)
+    logits: Any = parameter(log_weight, event_dim=1)
 
-    dimension = None  # type: ignore[assignment]
+    dimension = None
     layout = None
     discrete = True
     labelled = True
     data_support = NONNEGATIVE_INTEGERS
 
     def __init__(self, probs: Any = None, logits: Any = None) -> None:
-        object.__setattr__(self, "logits", _log_probabilities(probs, logits))
+        object.__setattr__(self, "logits", log_probabilities("Categorical", probs, logits))
         self.__post_init__()
 
     @property
@@ -165,7 +171,11 @@ class Categorical(ExponentialFamily):
         up = jax.lax.associative_scan(logaddexp, logits, axis=last)
         down = jax.lax.associative_scan(logaddexp, logits, axis=last, reverse=True)
         above = jnp.concatenate([down[..., 1:], jnp.full_like(down[..., :1], -jnp.inf)], axis=-1)
-        return jnp.minimum(up, 0.0), jnp.minimum(above, 0.0)
+        # The larger one is what the smaller one lacks to 1.
+        lower = up < above
+        small = jnp.minimum(jnp.where(lower, up, above), 0.0)
+        large = log1mexp(-small)
+        return jnp.where(lower, small, large), jnp.where(lower, large, small)
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
         log_cdf, log_sf = jax.lax.stop_gradient(self._log_tails())
@@ -195,30 +205,44 @@ class Categorical(ExponentialFamily):
 
     # Exponential family.
 
-    def _natural(self) -> tuple[Any, ...]:
-        return _components(self._log_probs[..., :-1] - self._log_probs[..., -1:])
+    def _natural(self) -> Array:
+        return self._log_probs[..., :-1] - self._log_probs[..., -1:]
 
     @classmethod
-    def _from_natural(cls, natural: tuple[Array, ...], known: dict[str, Any]) -> Self:
-        return cls._of(logits=_normalised(jnp.stack([*natural, jnp.zeros_like(natural[0])], axis=-1)))
+    def _from_natural(cls, natural: Array, known: dict[str, Any]) -> Self:
+        return cls._of(logits=_normalised(jnp.concatenate([natural, jnp.zeros_like(natural[..., :1])], axis=-1)))
 
-    def _expectation(self) -> tuple[Any, ...]:
-        return _components(jnp.exp(self._log_probs[..., :-1]))
+    def _expectation(self) -> Array:
+        return jnp.exp(self._log_probs[..., :-1])
 
     @classmethod
-    def _from_expectation(cls, expectation: tuple[Array, ...], known: dict[str, Any]) -> Self:
-        p = jnp.stack([*expectation, 1.0 - sum(expectation)], axis=-1)
-        return cls._of(logits=_normalised(jnp.log(p)))
+    def _from_expectation(cls, expectation: Array, known: dict[str, Any]) -> Self:
+        rest = jnp.log1p(-jnp.sum(expectation, axis=-1, keepdims=True))
+        return cls._of(logits=_normalised(jnp.concatenate([jnp.log(expectation), rest], axis=-1)))
 
     def _log_normalizer(self) -> Any:
         return -self._log_probs[..., -1]
 
-    def _sufficient_statistics(self, x: Array) -> tuple[Any, ...]:
-        return tuple((x == k).astype(x.dtype) for k in range(self.num_categories - 1))
+    def _sufficient_statistics(self, x: Array) -> Array:
+        numbers = self._numbers[..., :-1]
+        x = x[..., None] if x.ndim else x
+        return (x == numbers.reshape((1,) * (x.ndim - numbers.ndim) + numbers.shape)).astype(x.dtype)
 
-    def _fisher_information(self) -> tuple[tuple[Any, ...], ...]:
-        p = _components(jnp.exp(self._log_probs[..., :-1]))
-        return tuple(tuple(a * (1.0 - a) if i == j else -a * b for j, b in enumerate(p)) for i, a in enumerate(p))
+    def _fisher_information(self) -> Array:
+        """diag p − p pᵀ, with p (1 − p) on the diagonal; 1 − p as the sum of the others keeps its digits."""
+        p = jnp.exp(self._log_probs)
+        own = jnp.eye(p.shape[-1], dtype=p.dtype).reshape((1,) * (p.ndim - 1) + p.shape[-1:] * 2)
+        pairs = p[..., :, None] * p[..., None, :] * (1.0 - own)
+        return (jnp.sum(pairs, axis=-1)[..., None] * own - pairs)[..., :-1, :-1]
+
+    def _fisher_solve(self, v: Array) -> Array:
+        """(diag p − p pᵀ)⁻¹ v = v/p + Σ v / p_K, with K the last category."""
+        p = jnp.exp(self._log_probs)
+        return v / p[..., :-1] + jnp.sum(v, axis=-1, keepdims=True) / p[..., -1:]
+
+    def _toward(self, q: Self, alpha: Array) -> Self:
+        alpha = alpha[..., None] if alpha.ndim else alpha
+        return type(self)._of(logits=_normalised(alpha * self._log_probs + (1.0 - alpha) * q._log_probs))
 
     # Maximum likelihood.
 
@@ -291,7 +315,3 @@ def _pick(table: Array, x: Array) -> Array:
     index = _beside(table, x)
     index = jnp.where(jnp.isnan(index), 0.0, index).astype(int)
     return jnp.take_along_axis(table, index, axis=-1)[..., 0]
-
-
-def _components(vector: Array) -> tuple[Array, ...]:
-    return tuple(vector[..., k] for k in range(vector.shape[-1]))

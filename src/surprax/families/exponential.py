@@ -6,6 +6,7 @@ That is the contract, held by a test over every family; what runs is each family
 """
 
 import abc
+import functools
 from typing import Any, ClassVar, Self
 
 import jax
@@ -15,10 +16,12 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from surprax.evidence import Evidence, Layout, Moments
-from surprax.families.base import Distribution, align, compiled, compiled_property, floating
+from surprax.families.base import Distribution, compiled, compiled_property
+from surprax.families.batches import Wide, align, pick_distribution
 from surprax.families.fitting import check_known, make_evidence, rounded_evidence
-from surprax.families.outcomes import Outcome
+from surprax.families.outcomes import Outcome, Reason
 from surprax.numerics.precision import in_float64, is_traced
+from surprax.units import Unit, from_nats
 
 __all__ = ["ExponentialFamily", "direct_log_likelihood"]
 
@@ -28,14 +31,17 @@ class ExponentialFamily(Distribution):
 
     Natural parameters η and expectation parameters E[T] are flat vectors on the last axis. Families that have this form only
     when some parameter is known (named in `known_parameters`) take it by name wherever it is needed.
+
+    The methods with a leading underscore have statistics and parameters as a tuple of one array for each component where their
+    number (`dimension`) is fixed; else as an array with the components on its last axis.
     """
 
-    dimension: ClassVar[int]
-    """Length of the natural parameter vector (Categorical: set by the number of categories)."""
+    dimension: ClassVar[int | None]
+    """Length of the natural parameter vector; None where that depends on the length of an observation."""
     layout: ClassVar[Layout | None]
     """How observations are summarised."""
     gap_matrix: ClassVar[tuple[tuple[float, ...], ...]]
-    """dimension × gaps: mean T(x) = T(y⁻¹(mean of the carrier)) + gap_matrix · gaps."""
+    """dimension × gaps: mean T(x) = T(y⁻¹(mean of the carrier)) + gap_matrix · gaps (see `_gap_statistics`)."""
 
     # The exponential-family view.
 
@@ -56,22 +62,79 @@ class ExponentialFamily(Distribution):
 
     @compiled
     def sufficient_statistics(self, x: ArrayLike) -> Array:
-        """T(x), shape of x (broadcast with the batch of known parameters) + (dimension,)."""
-        d, x = align(self, floating(x))
+        """T(x), shape of x (without its event, broadcast with the batch of known parameters) + (dimension,)."""
+        d, x = align(self, self._observed(x))
         return _stack(d._sufficient_statistics(x))
 
     @compiled
     def log_base_measure(self, x: ArrayLike) -> Array:
-        """log h(x), in nats; shape of x."""
-        d, x = align(self, floating(x))
-        base = type(d)._log_base(x, d._known())
-        return jnp.zeros_like(x) if base is None else base
+        """log h(x), in nats; shape of x without its event."""
+        d, rows = align(self, self._observed(x))
+        base = type(d)._log_base(rows, d._known())
+        return jnp.zeros(rows.shape[: rows.ndim - self.event_dim], rows.dtype) if base is None else base
 
     @compiled
     def fisher_information(self) -> Array:
         """Fisher information in the natural parameters, ∇²A(η) = Cov[T(X)], shape batch + (dimension, dimension)."""
         rows = self._fisher_information()
-        return jnp.stack([_flat(self, row) for row in rows], axis=-2)
+        if isinstance(rows, tuple):
+            return jnp.stack([_flat(self, row) for row in rows], axis=-2)
+        return jnp.broadcast_to(rows, self.batch_shape + rows.shape[-2:])
+
+    @compiled
+    def fisher_solve(self, vector: ArrayLike) -> Array:
+        """F⁻¹ v with the Fisher information F in the natural parameters: turns a gradient with respect to them into a natural
+        gradient, which is the same as the gradient with respect to the expectation parameters.
+
+        Shape: that of `vector`, batch + (dimension,).
+
+        >>> from surprax.families import Gamma
+        >>> d = Gamma(3.0, 0.5)
+        >>> (d.fisher_solve(d.fisher_information()[0]) + 0.0).round(3).tolist()
+        [1.0, 0.0]
+        """
+        d, v = align(self, Wide(jnp.asarray(vector, jnp.result_type(float)), 1))
+        return d._fisher_solve(v)
+
+    # Divergences between members of the family, beside KL.
+
+    def renyi(self, q: Self, order: ArrayLike, unit: Unit = "nat") -> Array:
+        """Rényi divergence of `order` α > 0, D_α(p‖q) = log ∫ p^α q^(1−α) / (α − 1) ≥ 0, in `unit`; KL at α = 1.
+
+        By the member m of the family at natural parameters α η_p + (1 − α) η_q,
+
+            (1 − α) D_α(p‖q) = α KL(m‖p) + (1 − α) KL(m‖q),
+
+        which is flat in m, and so is as accurate as KL as q → p (Nielsen & Nock 2011). +inf where α > 1 and m does not exist.
+        Shape: the batches and `order` broadcast.
+
+        >>> from surprax.families import Normal
+        >>> p, q = Normal(0.0, 1.0), Normal(1.0, 1.0)
+        >>> print(p.renyi(q, 0.5), p.renyi(q, 1.0), p.kl(q))  # with equal variances, α times KL
+        0.25 0.5 0.5
+        """
+        return from_nats(_renyi(self, _same_family(self, q), order), unit)
+
+    def bhattacharyya(self, q: Self, unit: Unit = "nat") -> Array:
+        """Bhattacharyya distance −log ∫ √(pq) ≥ 0, in `unit`: half the Rényi divergence of order ½. Shape: the batches broadcast.
+
+        >>> from surprax.families import Exponential
+        >>> p, q = Exponential(1.0), Exponential(4.0)
+        >>> print(p.bhattacharyya(q).round(4), jnp.log(5 / 4).round(4))  # of the rates, arithmetic over geometric mean
+        0.2231 0.2231
+        """
+        return 0.5 * self.renyi(q, 0.5, unit)
+
+    def hellinger(self, q: Self) -> Array:
+        """Hellinger distance √(1 − ∫ √(pq)), between 0 and 1. Shape: the batches broadcast.
+
+        >>> from surprax.families import Bernoulli
+        >>> print(Bernoulli(1.0).hellinger(Bernoulli(0.0)))  # nothing in common
+        1.0
+        """
+        squared = -jnp.expm1(-self.bhattacharyya(q))
+        some = squared > 0
+        return jnp.where(some, jnp.sqrt(jnp.where(some, squared, 1.0)), 0.0 * squared)
 
     @classmethod
     def from_natural(cls, natural: ArrayLike, **known: Any) -> Self:
@@ -91,6 +154,19 @@ class ExponentialFamily(Distribution):
         return _from_vector(cls, "expectation", expectation, known)
 
     @classmethod
+    def try_from_expectation(cls, expectation: ArrayLike, **known: Any) -> tuple[Self, Outcome]:
+        """Like `from_expectation`, for batches and traced code: `(distribution, outcome)`, where `outcome.ok` says elementwise
+        whether there is such a distribution. Where there is none its parameters are NaN."""
+        known = check_known(cls, known)
+        build = _build if is_traced(expectation, known) else _build_float64
+        vector = expectation if is_traced(expectation) else np.asarray(expectation, np.float64)
+        d = build(cls, "expectation", vector, known)
+        good = [
+            jnp.all(jnp.isfinite(v), axis=tuple(range(-cls.parameters[n]["event_dim"], 0))) for n, v in vars(d).items()
+        ]
+        return d, Outcome.first((~functools.reduce(jnp.logical_and, good), Reason.NO_SUCH_MEAN))
+
+    @classmethod
     def evidence(cls, x: Any, weights: Any = None, *, by: Any = None, **known: Any) -> Evidence:
         """What observations say to this family: everything that its likelihood depends on.
 
@@ -108,37 +184,52 @@ class ExponentialFamily(Distribution):
     # What a family supplies, beside what every distribution does. Scalars of the batch shape, one per component.
 
     @abc.abstractmethod
-    def _natural(self) -> tuple[Any, ...]: ...
+    def _natural(self) -> Any: ...
 
     @classmethod
     @abc.abstractmethod
-    def _from_natural(cls, natural: tuple[Array, ...], known: dict[str, Any]) -> Self: ...
+    def _from_natural(cls, natural: Any, known: dict[str, Any]) -> Self: ...
 
-    @abc.abstractmethod
-    def _expectation(self) -> tuple[Any, ...]: ...
+    def _expectation(self) -> Any:
+        raise NotImplementedError
 
     @classmethod
-    @abc.abstractmethod
-    def _from_expectation(cls, expectation: tuple[Array, ...], known: dict[str, Any]) -> Self: ...
+    def _from_expectation(cls, expectation: Any, known: dict[str, Any]) -> Self:
+        raise NotImplementedError
 
     @abc.abstractmethod
     def _log_normalizer(self) -> Any: ...
 
     @abc.abstractmethod
-    def _sufficient_statistics(self, x: Array) -> tuple[Any, ...]: ...
+    def _sufficient_statistics(self, x: Array) -> Any: ...
 
-    @abc.abstractmethod
-    def _fisher_information(self) -> tuple[tuple[Any, ...], ...]: ...
+    def _fisher_information(self) -> Any:
+        raise NotImplementedError
+
+    def _fisher_solve(self, v: Array) -> Array:
+        """F⁻¹ v; a family whose F has a structure says how that is used."""
+        F = self.fisher_information()
+        scale = jnp.sqrt(jnp.diagonal(F, axis1=-2, axis2=-1))
+        scaled = F / scale[..., :, None] / scale[..., None, :]
+        shape = np.broadcast_shapes(v.shape, scale.shape)
+        scaled = jnp.broadcast_to(scaled, (*shape, shape[-1]))
+        return jnp.linalg.solve(scaled, (v / scale)[..., None])[..., 0] / scale
 
     @classmethod
-    @abc.abstractmethod
     def _fit_moments(cls, e: Moments) -> tuple[Self, Outcome]:
         """The maximum of the likelihood of evidence, batched; the limit or NaN where there is none."""
+        raise NotImplementedError
 
     @classmethod
     def _log_base(cls, x: Array, known: dict[str, Any]) -> Array | None:
         """log h(x); None where h = 1."""
         return None
+
+    def _toward(self, q: Self, alpha: Array) -> Self:
+        """The member at natural parameters α η + (1 − α) η_q."""
+        own, other = self._natural(), q._natural()
+        between = [_between(a, b, alpha) for a, b in zip(_as_list(own), _as_list(other), strict=True)]
+        return type(self)._from_natural(tuple(between) if isinstance(own, tuple) else between[0], self._known())
 
     def _fitted_log_likelihood(self) -> Any:
         """E[⟨η, T(X)⟩ − A(η)] under itself: the mean log-likelihood at a maximum, without log h. (−entropy, where h = 1.)"""
@@ -150,15 +241,25 @@ class ExponentialFamily(Distribution):
         return {name: getattr(self, name) for name in self.known_parameters}
 
     @classmethod
+    def _gap_statistics(cls, gaps: Array) -> Any:
+        """What the gaps add to the statistics at the mean of the carrier; linear in the gaps."""
+        return tuple(sum(m * gaps[..., j] for j, m in enumerate(row) if m) for row in cls.gap_matrix)
+
+    @classmethod
+    def _added_by_gaps(cls, gaps: Array, mean: Array) -> Any:
+        """The same, for a family that has to see the length of the carrier's mean."""
+        return cls._gap_statistics(gaps)
+
+    @classmethod
     def _mean_statistics(cls, e: Moments) -> Array:
         """Mean of T over the observations, shape batch + (dimension,)."""
         assert cls.layout is not None
-        at_mean = cls._statistics_at(cls.layout.carrier.given(e.known).inverse(e.mean), e.known)
-        matrix = np.asarray(cls.gap_matrix)
-        return _stack([t + sum(m * e.gaps[..., j] for j, m in enumerate(row) if m) for t, row in zip(at_mean, matrix)])
+        inverse = cls.layout.carrier.given(e.known).inverse
+        at_mean = _components(e.mean, cls) if inverse is None else cls._statistics_at(inverse(e.mean), e.known)
+        return _stack(_plus(at_mean, cls._added_by_gaps(e.gaps, e.mean)))
 
     @classmethod
-    def _statistics_at(cls, x: Any, known: dict[str, Any]) -> tuple[Any, ...]:
+    def _statistics_at(cls, x: Any, known: dict[str, Any]) -> Any:
         return cls._sufficient_statistics(cls._of(**known), x)
 
     def log_likelihood(self, x: ArrayLike) -> Array:
@@ -172,7 +273,7 @@ class ExponentialFamily(Distribution):
         """By evidence; row by row where rows lie outside the support, or at an end where the density is 0 or ∞."""
         evidence = make_evidence(type(self), x, None, None, self._known())
         value = type(self)._evidence_log_likelihood(evidence, self)
-        d, rows = align(self, x)
+        d, rows = align(self, Wide(x, self.event_dim))
         whole = jnp.all(d.support.contains(rows)) & jnp.all(jnp.isfinite(value))
         return jax.lax.cond(whole, lambda: value, lambda: jnp.sum(self.log_prob(x), axis=0).astype(value.dtype))
 
@@ -189,31 +290,34 @@ class ExponentialFamily(Distribution):
 
 @in_float64
 def _at_maximum(e: Moments) -> tuple[Moments, Any, Any]:
-    """The fit of evidence, and whether it is a maximum."""
-    fit, outcome = e.family._fit_moments(e)
+    """The fit of evidence, and whether it is a maximum; no parameter is held that evidence was told but does not need."""
+    needed = {name: e.known[name] for name in e.family.known_parameters}
+    fit, outcome = e.family._fit_moments(e._replace(known=needed))
     return e, fit, outcome.ok
 
 
 def direct_log_likelihood(e: Moments, q: Any) -> Array:
     """Total log-likelihood without a fit, for float64: the mean observation's log-density and what the gaps take off."""
-    gaps = [e.gaps[..., j] for j in range(len(e.family.layout.gaps))]
-    q, count, mean, log_base, *gaps = align(q, e.count, e.mean, e.log_base, *gaps)
+    mean, gaps = _wide_means(e)
+    q, count, mean, gaps, log_base = align(q, e.count, mean, gaps, e.log_base)
     return count * _direct(e.family, q, mean, gaps) + log_base
 
 
-def _direct(cls: Any, q: Any, mean: Array, gaps: list[Array]) -> Array:
+def _wide_means(e: Moments) -> tuple[Wide, Wide]:
+    return Wide(e.mean, e.family.layout.rank), Wide(e.gaps, 1)
+
+
+def _direct(cls: Any, q: Any, mean: Array, gaps: Array) -> Array:
     """Mean log-likelihood without log h: of the observation at the mean of the carrier, and what the gaps take off."""
-    x = cls.layout.carrier.given(q._known()).inverse(mean)
+    inverse = cls.layout.carrier.given(q._known()).inverse
+    natural, beyond = q._natural(), cls._added_by_gaps(gaps, mean)
+    if inverse is None:
+        return _inner(natural, _plus(_components(mean, cls), beyond)) - q._log_normalizer()
+    x = inverse(mean)
     if cls.discrete:  # whose density need not continue between whole numbers
-        statistics = q._sufficient_statistics(x)
-        value = sum(eta * t for eta, t in zip(q._natural(), statistics)) - q._log_normalizer()
-    else:
-        base = cls._log_base(x, q._known())
-        value = q._log_density(x) - (0.0 if base is None else base)
-    for eta, row in zip(q._natural(), cls.gap_matrix):
-        for factor, gap in zip(row, gaps):
-            value = value + factor * eta * gap if factor else value
-    return value
+        return _inner(natural, _plus(q._sufficient_statistics(x), beyond)) - q._log_normalizer()
+    base = cls._log_base(x, q._known())
+    return q._log_density(x) - (0.0 if base is None else base) + _inner(natural, beyond)
 
 
 @in_float64
@@ -233,20 +337,77 @@ def _parts(e: Moments, fit: Any, ok: Any, q: Any) -> tuple[Any, ...]:
     cls = e.family
     if type(q) is not cls:
         raise TypeError(f"Evidence for {cls.__name__} scores distributions of that family; got {type(q).__name__}.")
-    gaps = [e.gaps[..., j] for j in range(len(cls.layout.gaps))]
-    q, fit, ok, count, mean, log_base, *gaps = align(q, fit, ok, e.count, e.mean, e.log_base, *gaps)
+    mean, gaps = _wide_means(e)
+    q, fit, ok, count, mean, gaps, log_base = align(q, fit, ok, e.count, mean, gaps, e.log_base)
     # A stand-in keeps the unused branch finite, and with it the gradients.
-    fit = jax.tree.map(lambda f, own: jnp.where(ok, f, jax.lax.stop_gradient(own)), fit, q)
+    fit = pick_distribution(ok, fit, jax.lax.stop_gradient(q))
     return q, fit, ok, count, log_base, count * fit._kl(q), count * _direct(cls, q, mean, gaps)
 
 
+def _same_family(p: Any, q: Any) -> Any:
+    if type(q) is not type(p):
+        raise TypeError(
+            f"A divergence is between members of one family: got {type(p).__name__} and {type(q).__name__}."
+        )
+    return q
+
+
+@compiled
+def _renyi(p: Any, q: Any, order: ArrayLike) -> Array:
+    p, q, alpha = align(p, q, jnp.asarray(order, jnp.result_type(float)))
+    at_one = jnp.abs(alpha - 1.0) < 4 * jnp.finfo(alpha.dtype).eps
+    apart = jnp.where(at_one, 0.5, alpha)
+    kl, jensen = p._kl(q), _jensen(p, q, apart)
+    value = jnp.where(at_one, kl, jensen / (1.0 - apart))
+    value = jnp.where(jnp.isnan(value) & ~jnp.isnan(kl) & (alpha > 1), jnp.inf, value)
+    value = jnp.where(alpha > 0, value, jnp.nan)
+    return value * jnp.ones(np.broadcast_shapes(p.batch_shape, q.batch_shape))
+
+
+def _jensen(p: Any, q: Any, alpha: Array) -> Array:
+    """α A(η_p) + (1 − α) A(η_q) − A(α η_p + (1 − α) η_q), without differences of A; +inf where p and q exclude each other."""
+    m = p._toward(q, alpha)
+    to_p, to_q = m._kl(p), m._kl(q)
+    value = alpha * to_p + (1.0 - alpha) * to_q
+    return jnp.where(jnp.isnan(value) & ~jnp.isnan(p._kl(q)) & (alpha < 1), jnp.inf, value)
+
+
+def _as_list(components: Any) -> list[Any]:
+    return [jnp.asarray(c) for c in components] if isinstance(components, tuple) else [components]
+
+
+def _between(a: Array, b: Array, alpha: Array) -> Array:
+    """α a + (1 − α) b, exact where a = b; components on a last axis, where there is one more, share α."""
+    alpha = alpha[..., None] if alpha.ndim and max(a.ndim, b.ndim) > alpha.ndim else alpha
+    finite = jnp.isfinite(a) & jnp.isfinite(b)
+    step = jnp.where(finite, b, 0.0) - jnp.where(finite, a, 0.0)
+    return jnp.where(finite, a + (1.0 - alpha) * step, alpha * a + (1.0 - alpha) * b)
+
+
+def _components(vector: Array, cls: Any) -> Any:
+    """The components of a vector as the family has them: a tuple where their number is fixed, else the vector."""
+    return vector if cls.dimension is None else tuple(vector[..., i] for i in range(vector.shape[-1]))
+
+
+def _plus(a: Any, b: Any) -> Any:
+    return tuple(x + y for x, y in zip(a, b, strict=True)) if isinstance(a, tuple) else a + b
+
+
+def _inner(a: Any, b: Any) -> Any:
+    return sum(x * y for x, y in zip(a, b, strict=True)) if isinstance(a, tuple) else jnp.sum(a * b, axis=-1)
+
+
 def _stack(components: Any) -> Array:
+    if not isinstance(components, tuple):
+        return components
     components = jnp.broadcast_arrays(*(jnp.asarray(c) for c in components))
     return jnp.stack(components, axis=-1)
 
 
-def _flat(d: Distribution, components: tuple[Any, ...]) -> Array:
-    return _stack([d._wide(c) for c in components])
+def _flat(d: Distribution, components: Any) -> Array:
+    if not isinstance(components, tuple):
+        return jnp.broadcast_to(components, d.batch_shape + components.shape[-1:])
+    return _stack(tuple(d._wide(c) for c in components))
 
 
 def _from_vector(cls: Any, kind: str, vector: Any, known: dict[str, Any]) -> Any:
@@ -266,18 +427,18 @@ def _from_vector(cls: Any, kind: str, vector: Any, known: dict[str, Any]) -> Any
     for name, leaf in zip(d.parameters, d._leaves()):
         bad = ~np.isfinite(leaf)
         if bad.any():
-            row = tuple(np.argwhere(np.broadcast_to(bad, np.shape(vector)[:-1]))[0]) if np.ndim(leaf) else ()
+            event = tuple(range(-cls.parameters[name]["event_dim"], 0))
+            where = np.broadcast_to(bad.any(axis=event), np.shape(vector)[:-1])
+            row = tuple(np.argwhere(where)[0]) if where.ndim else ()
             given = np.asarray(vector)[row].tolist()
-            raise ValueError(
-                f"No {cls.__name__} has {kind} parameters {given}: its {name} would be {np.asarray(leaf)[row]}."
-            )
+            found = np.broadcast_to(leaf, where.shape + np.shape(leaf)[np.ndim(leaf) - len(event) :])[row]
+            raise ValueError(f"No {cls.__name__} has {kind} parameters {given}: its {name} would be {found}.")
     return d
 
 
 def _build(cls: Any, kind: str, vector: Any, known: dict[str, Any]) -> Any:
-    components = tuple(vector[..., i] for i in range(vector.shape[-1]))
     make = cls._from_natural if kind == "natural" else cls._from_expectation
-    return make(components, known)
+    return make(_components(vector, cls), known)
 
 
 _build_float64 = in_float64(_build, static_argnames=("cls", "kind"))

@@ -62,6 +62,7 @@ class Gamma(ExponentialFamily):
     dimension = 2
     layout = Layout(POSITIVE, (NEGATIVE_LOG,))
     gap_matrix = ((-1.0,), (0.0,))
+    may_be_known = ("concentration",)
     data_support = POSITIVE_NUMBERS
 
     @property
@@ -142,7 +143,10 @@ class Gamma(ExponentialFamily):
 
     @classmethod
     def _fit_moments(cls, e: Moments) -> tuple[Self, Outcome]:
-        """log a − ψ(a) = log mean − mean log, and rate = a/mean."""
+        """log a − ψ(a) = log mean − mean log, unless a is known, and rate = a/mean."""
+        if "concentration" in e.known:
+            a = e.known["concentration"] * jnp.ones_like(e.mean)
+            return cls._of(concentration=a, rate=a / e.mean), Outcome.first((e.count <= 0, Reason.NO_DATA))
         gap = e.gaps[..., 0]
         outcome = Outcome.first((e.count <= 0, Reason.NO_DATA), (gap <= 0, Reason.ALL_SAME))
         a = inverse_log_minus_digamma(gap)
@@ -164,7 +168,6 @@ class Gamma(ExponentialFamily):
 # numbers that may agree to more digits than a rounded product has.
 
 
-@with_derivatives(lambda x, y, z: y, lambda x, y, z: x, lambda x, y, z: -jnp.ones_like(z))
 def _log_level(a: Array, rate: Array) -> Array:
     """C, the log-density where x is at its mean."""
     return log_ratio(rate, jnp.sqrt(TWO_PI * a)) - stirling_error(a)
@@ -177,10 +180,16 @@ def _slope_in_x(x: Array, a: Array, rate: Array) -> Array:
     return jnp.where(is_near(excess / a), -(excess + 1.0) / jnp.where(x == 0, 1.0, x), far)
 
 
+def _slope_in_rate(x: Array, a: Array, rate: Array) -> Array:
+    """a/rate − x, which is finite where rate·x is not."""
+    excess = product_minus(x, rate, a)
+    return jnp.where(jnp.isfinite(excess), -excess / rate, a / rate - x)
+
+
 @with_derivatives(
     _slope_in_x,
     lambda x, a, rate: log_of_ratio(product_minus(x, rate, a) / a, x, a / rate) + log_minus_digamma(a),
-    lambda x, a, rate: -product_minus(x, rate, a) / rate,
+    _slope_in_rate,
 )
 def _log_gamma_density(x: Array, a: Array, rate: Array) -> Array:
     """log of rate^a x^(a−1) exp(−rate·x)/Γ(a) for x ≥ 0."""

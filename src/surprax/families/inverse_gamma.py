@@ -44,6 +44,7 @@ class InverseGamma(ExponentialFamily):
     dimension = 2
     layout = Layout(INVERSE, (NEGATIVE_LOG,))
     gap_matrix = ((1.0,), (0.0,))
+    may_be_known = ("concentration",)
     data_support = POSITIVE
 
     @property
@@ -150,7 +151,7 @@ def _log_level(a: Array, rate: Array) -> Array:
 @with_derivatives(
     lambda x, a, rate: (-product_minus(a, x, rate) / x - 1.0) / x,
     lambda x, a, rate: log_of_ratio(_relative_excess(x, a, rate), rate / a, x) + log_minus_digamma(a),
-    lambda x, a, rate: product_minus(a, x, rate) / x * (1.0 / rate),
+    lambda x, a, rate: product_minus(a, x, rate) / jnp.where(x < 1, rate, x) / jnp.where(x < 1, x, rate),
 )
 def _log_inverse_gamma_density(x: Array, a: Array, rate: Array) -> Array:
     """log of rate^a x^(−a−1) exp(−rate/x)/Γ(a) for x > 0."""

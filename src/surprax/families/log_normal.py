@@ -43,6 +43,7 @@ class LogNormal(ExponentialFamily):
     dimension = 2
     layout = Layout(LOG, (SQUARE,))
     gap_matrix = ((0.0,), (1.0,))
+    may_be_known = ("loc", "scale")
     data_support = POSITIVE
 
     @property

@@ -161,8 +161,13 @@ class NegativeBinomial(ExponentialFamily):
         """log P(X ≤ x) = log I_p(r, x + 1) where `lower`, else log P(X > x) = log I_q(x + 1, r), with p = r/(r + mean)."""
         a, b = self._shape, x + 1.0
         p, q = 1.0 / (1.0 + self.mean / a), 1.0 / (1.0 + a / self.mean)
+        excess = p * (self.mean - x - 1.0)
         return log_betainc(
-            jnp.where(lower, a, b), jnp.where(lower, b, a), jnp.where(lower, p, q), jnp.where(lower, q, p)
+            jnp.where(lower, a, b),
+            jnp.where(lower, b, a),
+            jnp.where(lower, p, q),
+            jnp.where(lower, q, p),
+            jnp.where(lower, excess, -excess),
         )
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
@@ -189,7 +194,7 @@ class NegativeBinomial(ExponentialFamily):
         ratio = jax.vmap(lambda k: _log_mass_ratio(k, mean, r, q_mean, q_r))(x)
         ratio = jnp.where(some, ratio, 0.0)
         bulk = log_p > jnp.max(log_p, axis=0, keepdims=True) - 20.0
-        near = jnp.max(jnp.where(bulk, jnp.abs(ratio), 0.0), axis=0, keepdims=True) <= 1.0
+        near = jnp.max(jnp.where(bulk, jnp.abs(ratio), 0.0), axis=0, keepdims=True) <= 4.0
         terms = jnp.where(near, expm1_minus(jnp.where(near, -ratio, 0.0)), ratio)
         terms = jnp.where(some, jnp.exp(jnp.where(some, log_p, 0.0)) * terms, 0.0)
         return jnp.sum(w * (terms + jnp.where(near, q_rest, 0.0)), axis=0)

@@ -41,6 +41,7 @@ class Normal(ExponentialFamily):
     dimension = 2
     layout = Layout(VALUE, (SQUARE,))
     gap_matrix = ((0.0,), (1.0,))
+    may_be_known = ("loc", "scale")
     data_support = REAL
 
     # Density.
@@ -115,10 +116,15 @@ class Normal(ExponentialFamily):
 
     @classmethod
     def _fit_moments(cls, e: Moments) -> tuple[Self, Outcome]:
-        """loc = mean, scale = √(mean squared deviation)."""
-        variance = e.gaps[..., 0]
+        """loc = mean, scale = √(mean squared deviation from loc), where they are not known."""
+        loc = e.known.get("loc", e.mean) * jnp.ones_like(e.mean)
+        variance = e.gaps[..., 0] + (e.mean - loc) ** 2
+        if "scale" in e.known:
+            return cls._of(loc=loc, scale=e.known["scale"] * jnp.ones_like(loc)), Outcome.first(
+                (e.count <= 0, Reason.NO_DATA)
+            )
         outcome = Outcome.first((e.count <= 0, Reason.NO_DATA), (variance <= 0, Reason.ALL_SAME))
-        return cls._of(loc=e.mean, scale=jnp.sqrt(variance)), outcome
+        return cls._of(loc=loc, scale=jnp.sqrt(variance)), outcome
 
     # Samples.
 

@@ -25,9 +25,34 @@ class Reason(IntEnum):
     UNSEEN_CATEGORY = 8
     POINT_MASS = 9
     OVERDISPERSED = 10
+    NO_SUCH_MEAN = 11
+    TOO_FEW = 12
+    NO_HEAVIER_THAN_EXPONENTIAL = 13
+    GAMMA_LIMIT = 14
+    INVERSE_GAMMA_LIMIT = 15
+    ALL_AT_LOWER_END = 16
+    GEOMETRIC_LIMIT = 17
+    TWO_NEIGHBOURS = 18
+    ONE_PROBABILITY = 19
+    ALL_AT_BOTH_ENDS = 20
+    UNKNOWN_TOTAL_COUNT = 21
+    MULTINOMIAL_LIMIT = 22
+    ONE_CATEGORY = 23
 
 
 _SENTENCES = {
+    Reason.ONE_PROBABILITY: "the counts are spread no more than under a single probability: the likelihood grows towards infinite"
+    " concentrations, where the family becomes Binomial or NegativeBinomial",
+    Reason.ALL_AT_BOTH_ENDS: "all observations are at one end or the other: the likelihood grows as concentrations shrink to zero",
+    Reason.UNKNOWN_TOTAL_COUNT: "the total_count is not known, and the data do not tell it: pass total_count=... to the fit",
+    Reason.GEOMETRIC_LIMIT: "the counts are spread no less than a geometric distribution: the likelihood grows towards dispersion"
+    " 0, where the family becomes Geometric",
+    Reason.TWO_NEIGHBOURS: "all observations are one number or two neighbouring ones: the likelihood grows towards infinite"
+    " dispersion",
+    Reason.ALL_AT_LOWER_END: "all observations are at their lower end: the likelihood grows towards the border of the parameters",
+    Reason.MULTINOMIAL_LIMIT: "the counts vary no more than multinomial ones: the likelihood grows towards infinite concentration,"
+    " where the family becomes Multinomial",
+    Reason.ONE_CATEGORY: "every observation is of one category alone: the likelihood grows towards concentration 0",
     Reason.MAXIMUM: "the likelihood has its maximum here",
     Reason.NO_DATA: "there are no observations, so that every distribution fits equally well",
     Reason.ALL_ZERO: "all observations are zero: the likelihood grows without end towards the border of the parameters",
@@ -42,6 +67,14 @@ _SENTENCES = {
     Reason.POINT_MASS: "too many observations are equal: the likelihood grows without bound as the scale shrinks around them",
     Reason.OVERDISPERSED: "the variance is not below the mean: the likelihood grows towards infinitely many trials, where the"
     " family becomes Poisson",
+    Reason.NO_SUCH_MEAN: "no distribution of the family has these expectations",
+    Reason.TOO_FEW: "the observations lie in a space of fewer dimensions than they have components: the likelihood grows without"
+    " bound as the distribution narrows on it",
+    Reason.NO_HEAVIER_THAN_EXPONENTIAL: "the tail is no heavier than exponential: the likelihood grows towards infinite"
+    " concentration"
+    " and scale, where the family becomes Exponential",
+    Reason.GAMMA_LIMIT: "reciprocals average to more than under the best gamma distribution: the likelihood grows towards it",
+    Reason.INVERSE_GAMMA_LIMIT: "the mean is above that of the best inverse gamma distribution: the likelihood grows towards it",
 }
 
 

@@ -10,7 +10,18 @@ import numpy as np
 
 from surprax.numerics.precision import is_traced
 
-__all__ = ["Constraint", "as_parameter", "check_parameter", "count", "parameter", "positive", "probability", "real"]
+__all__ = [
+    "Constraint",
+    "as_parameter",
+    "check_components",
+    "check_parameter",
+    "components",
+    "count",
+    "parameter",
+    "positive",
+    "probability",
+    "real",
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,19 @@ not_nan = Constraint("a number", lambda v: v == v)
 def parameter(constraint: Constraint, *, default: Any = dataclasses.MISSING, event_dim: int = 0) -> Any:
     """A dataclass field that holds a parameter; `event_dim` of its last axes belong to one distribution, the others are batch."""
     return dataclasses.field(default=default, metadata={"constraint": constraint, "event_dim": event_dim})
+
+
+def components(*, many: bool = False) -> Any:
+    """A dataclass field that holds a distribution, or a tuple of them, that another one is made of."""
+    return dataclasses.field(metadata={"constraint": None, "event_dim": 0, "kind": tuple if many else object})
+
+
+def check_components(owner: str, name: str, value: Any, kind: type) -> None:
+    """Raise `TypeError` unless it is a distribution (or a tuple of them)."""
+    parts = value if kind is tuple else (value,)
+    if not isinstance(value, kind) or not parts or not all(hasattr(part, "log_prob") for part in parts):
+        what = "a tuple of distributions" if kind is tuple else "a distribution"
+        raise TypeError(f"{owner}: {name} must be {what}; got {value!r}.")
 
 
 def as_parameter(value: Any) -> Any:

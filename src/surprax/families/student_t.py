@@ -30,7 +30,7 @@ from surprax.numerics.incomplete_beta import log_betainc
 from surprax.numerics.normal import HALF_LOG_2PI, gauss_legendre, normal_quantile_from_log
 from surprax.numerics.quadrature import Located, divergence_on_nodes
 
-__all__ = ["StudentT", "log1p_square", "move_student", "survey_student"]
+__all__ = ["StudentT", "half_step", "log1p_square", "move_student", "survey_student"]
 
 _LOG_2 = float(np.log(2.0))
 
@@ -97,7 +97,7 @@ class StudentT(Distribution):
         # E log(1 + Z²/ν) = ψ((ν + 1)/2) − ψ(ν/2)
         half = 0.5 * jnp.asarray(self.df)
         rise = jax.jvp(lambda a: log_gamma_difference(a, 0.5), (half,), (jnp.ones_like(half),))[1]
-        return jnp.log(self.scale) + HALF_LOG_2PI - _half_step(self.df) + (half + 0.5) * rise
+        return jnp.log(self.scale) + HALF_LOG_2PI - half_step(self.df) + (half + 0.5) * rise
 
     def _kl(self, q: Self) -> Array:
         leaves = jnp.broadcast_arrays(self.loc, self.scale, self.df, q.loc, q.scale, q.df)
@@ -201,7 +201,7 @@ def _pull(r: Array) -> Array:
     return jnp.where(inner, small / (1.0 + small * small), large / (1.0 + large * large))
 
 
-def _half_step(nu: Array) -> Array:
+def half_step(nu: Array) -> Array:
     """lnΓ((ν + 1)/2) − lnΓ(ν/2) − ½ log(ν/2), about −1/(4ν): log density at 0 of t less that of the normal."""
     half = 0.5 * jnp.asarray(nu)
     # One call for both errors: a smaller program.
@@ -210,11 +210,11 @@ def _half_step(nu: Array) -> Array:
 
 
 def _half_step_slope(nu: Array) -> Array:
-    return jax.jvp(_half_step, (nu,), (jnp.ones_like(nu),))[1]
+    return jax.jvp(half_step, (nu,), (jnp.ones_like(nu),))[1]
 
 
 def _log_standard(z: Array, nu: Array) -> Array:
-    return _half_step(nu) - HALF_LOG_2PI - _kernel(z, nu)
+    return half_step(nu) - HALF_LOG_2PI - _kernel(z, nu)
 
 
 # Tails.
@@ -235,7 +235,7 @@ def _tail_and_slope(z: Array, nu: Array) -> tuple[Array, Array]:
     centre = z == 0
     z = jnp.where(centre, 1.0, z)
     value, slope = jax.jvp(lambda z: _log_tail_parts(z, nu), (z,), (jnp.ones_like(z),))
-    middle = -jnp.exp(_half_step(nu) - HALF_LOG_2PI + _LOG_2)
+    middle = -jnp.exp(half_step(nu) - HALF_LOG_2PI + _LOG_2)
     return jnp.where(centre, -_LOG_2, value), jnp.where(centre, middle, slope)
 
 
@@ -275,15 +275,19 @@ def _tail_quantile(log_tail: Array, nu: Array) -> Array:
     exponent = jnp.minimum(bent * bent, float(np.log(limits.max)))
     z = jnp.minimum(jnp.sqrt(nu) * jnp.sqrt(jnp.expm1(exponent)), jnp.sqrt(limits.max))
 
+    # As far as the slope, ν/z, is a normal number; beyond, the quantile leaves the range of numbers too.
+    farthest = 1e-3 * limits.max * jnp.minimum(nu, 1.0)
+
     def newton(_: int, z: Array) -> Array:
         value, slope = _tail_and_slope(z, nu)
         step = (value - log_tail) / slope
         inner = z < 1.0
         ratio = jnp.where(inner, 0.0, step / jnp.where(inner, 1.0, z))
-        return jnp.where(inner, jnp.maximum(z - step, 0.0), z * jnp.exp(-ratio))
+        return jnp.where(inner, jnp.maximum(z - step, 0.0), jnp.minimum(z * jnp.exp(-ratio), farthest))
 
     # A loop and not its unrolling: the incomplete beta function is a large program.
-    return jax.lax.fori_loop(0, by_dtype(z, 5, 7), newton, z)
+    z = jax.lax.fori_loop(0, by_dtype(z, 5, 7), newton, z)
+    return jnp.where(z >= farthest, jnp.inf, z)
 
 
 def _tail_quantile_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
@@ -326,7 +330,7 @@ def _bend(z: Array, nu: Array, q_nu: Array) -> Array:
     inner = jnp.abs(z) < jnp.sqrt(jnp.minimum(nu, q_nu))
     small = jnp.where(inner, z, 0.0)
     apart = jnp.where(inner, left(small, nu) - left(small, q_nu), _kernel(z, nu) - _kernel(z, q_nu))
-    return jnp.where(close, step * slopes, _half_step(q_nu) - _half_step(nu) + apart)
+    return jnp.where(close, step * slopes, half_step(q_nu) - half_step(nu) + apart)
 
 
 def _log_ratio(z: Array, w: Array, difference: Array, change: Array, shapes: Any, q_shapes: Any) -> Array:
@@ -366,7 +370,7 @@ def survey_student(free: int) -> Callable[[Array, Array | None], Callable[[Any],
 
             logs, t1, t2, z1, z2 = averages(terms, x, weights, total)
             more = nu + 1.0
-            height = _half_step(nu) - HALF_LOG_2PI - jnp.log(scale) - 0.5 * more * logs
+            height = half_step(nu) - HALF_LOG_2PI - jnp.log(scale) - 0.5 * more * logs
             gradient = [more / nu * z1, more * t1 - 1.0]
             h11, h12, h22 = -more / nu * (1.0 - 3.0 * t1 + 2.0 * t2), -2.0 * more / nu * z2, -2.0 * more * (t1 - t2)
             if free == 2:

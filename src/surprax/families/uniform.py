@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from surprax.evidence import Extremes
 from surprax.families.base import Distribution, family
+from surprax.families.fitting import make_extremes
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, real
 from surprax.families.passes import no_data, weighted_range
@@ -25,8 +27,9 @@ class Uniform(Distribution):
         low: left end, finite.
         high: right end, finite, above `low`.
 
-    `fit` gives the least and the greatest observation; it refuses data that are all equal. KL to another uniform is the log
-    of the ratio of widths where that one covers this one, else +inf. Source: Johnson, Kotz & Balakrishnan (1995), chapter 26.
+    `fit` gives the least and the greatest observation, which with their number are also the evidence; it refuses data that are
+    all equal. KL to another uniform is the log of the ratio of widths where that one covers this one, else +inf. Source:
+    Johnson, Kotz & Balakrishnan (1995), chapter 26.
 
     >>> Uniform(0.0, 8.0).surprise(5.0, "bit").round(3).item()  # 8 = 2³
     3.0
@@ -37,6 +40,7 @@ class Uniform(Distribution):
     low: Any = parameter(real, default=0.0)
     high: Any = parameter(real, default=1.0)
 
+    may_be_known = ("low",)
     data_support = REAL
     smooth = False
 
@@ -105,6 +109,35 @@ class Uniform(Distribution):
         return jnp.where(valid, jnp.nan, jnp.where(inside, jnp.log1p(jnp.where(inside, excess, 0.0)), jnp.inf))
 
     # Maximum likelihood.
+
+    @classmethod
+    def evidence(cls, x: Any, weights: Any = None, *, by: Any = None, **known: Any) -> Extremes:
+        """What observations say to a uniform distribution: their number, the least and the greatest of them.
+
+        Args:
+            x: observations on the first axis; further axes are batch.
+            weights: ≥ 0, same shape as `x`; None for 1 each. Observations of weight 0 are as if they were not there.
+            by: labels of groups, one per observation.
+            known: `low`, for a belief about `high`.
+
+        Raises:
+            ValueError: naming the first row that is not finite, or below the known `low`.
+
+        >>> Uniform.evidence([2.0, 5.0]) + Uniform.evidence([3.0])
+        Evidence(Uniform, count=3, from 2 to 5)
+        """
+        return make_extremes(cls, x, weights, by, known)
+
+    @classmethod
+    def _data_support(cls, known: dict[str, Any]) -> Support:
+        return Support(float(np.max(known["low"]))) if "low" in known else cls.data_support
+
+    @classmethod
+    def _fit_extremes(cls, e: Extremes) -> tuple[Self, Outcome]:
+        """The narrowest interval that holds the data."""
+        low = e.known.get("low", e.low) * jnp.ones_like(e.low)
+        outcome = Outcome.first((e.count <= 0, Reason.NO_DATA), (low >= e.high, Reason.ALL_SAME))
+        return cls._of(low=low, high=e.high), outcome
 
     @classmethod
     def _fit_sample(

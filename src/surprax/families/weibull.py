@@ -74,7 +74,8 @@ class Weibull(ExponentialFamily):
         # At 0 the logarithm is replaced by what remains of the formula there: the exponential law's, or ∓inf.
         zero = x == 0
         k = self.concentration
-        log_z = log_ratio(jnp.where(zero, self.scale, x), self.scale)
+        # The largest number stands in for ∞ under the logarithm, lest ∞ − ∞ hide that the density is 0.
+        log_z = log_ratio(jnp.where(zero, self.scale, jnp.minimum(x, jnp.finfo(x.dtype).max)), self.scale)
         inside = (k - 1.0) * log_z - jnp.exp(k * log_z) + jnp.log(k) - jnp.log(self.scale)
         exponential = -jnp.where(zero, x, 0.0) / self.scale - jnp.log(self.scale)
         limit = jnp.where(k > 1.0, -jnp.inf, jnp.where(k < 1.0, jnp.inf, exponential))
