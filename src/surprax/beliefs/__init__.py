@@ -1,0 +1,5 @@
+"""Beliefs: vectors that evidence is added to. Conjugate pairs, in one table."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
