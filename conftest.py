@@ -1,9 +1,12 @@
 """Strictness for every test and doctest: no silent promotion of ranks, no reused random keys, warnings are errors."""
 
+import gc
+import itertools
 import os
 from pathlib import Path
 
 import jax
+import pytest
 from hypothesis import settings
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -14,6 +17,28 @@ if cache := os.environ.get("SURPRAX_TEST_CACHE", str(Path(__file__).parent / ".p
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file share a worker, and with it what is compiled, unless they are grouped in another way."""
+    for item in items:
+        if not any(item.iter_markers("xdist_group")):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 # Compilation makes the first example of a property slow; that is not what a deadline is for.
 settings.register_profile("surprax", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("surprax")
+
+# Every compiled program maps memory; Linux allows a process 65,530 mappings, and XLA crashes beyond. Old ones are dropped in time.
+_MAPPINGS, _MOST_MAPPINGS, _count = Path("/proc/self/maps"), 30_000, itertools.count(1)
+
+
+def pytest_runtest_teardown() -> None:
+    """Drop compiled programs where they have become many."""
+    if next(_count) % 25 or not _MAPPINGS.exists():
+        return
+    with _MAPPINGS.open("rb") as lines:
+        if sum(1 for _ in lines) > _MOST_MAPPINGS:
+            jax.clear_caches()
+            gc.collect()

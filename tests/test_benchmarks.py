@@ -2,14 +2,27 @@
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from benchmarks import harness, results
 from benchmarks.__main__ import main
-from benchmarks.harness import Case, Contest, Effort, Entrant, OracleError, Setting, Target, against, call
+from benchmarks.harness import (
+    Case,
+    Contest,
+    Effort,
+    Entrant,
+    MissingPeerError,
+    OracleError,
+    Setting,
+    Target,
+    against,
+    call,
+)
 from benchmarks.registry import all_cases, select
 
 CASES = all_cases()
@@ -24,13 +37,28 @@ def shared_programs(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield
 
 
-# Cases of one kind that differ by the family alone are tried for a few of them: all of them fit in "mle" too.
-TRIED = [case for case in CASES if case.group != "settings" or case.name.endswith(("/gamma", "/studentt", "/poisson"))]
+# Cases of one kind that differ by the family alone are tried for a few of them: all of them fit in "mle" too, and their densities
+# have tests of their own.
+FEW = {
+    "settings": ("settings/gamma", "settings/studentt", "settings/poisson"),
+    "families": ("families/poisson/jit", "families/vonmises/eager", "families/dirichlet/jit", "families/wishart/eager"),
+    "conjugate": ("conjugate/gamma-poisson", "conjugate/normal-again", "conjugate/dirichlet-multinomial"),
+}
+BESIDE_EFAX = [case for case in CASES if case.name.endswith("-efax")]
+TRIED = [case for case in CASES if case.name in FEW.get(case.group, (case.name,)) and case not in BESIDE_EFAX]
+
+
+@pytest.mark.parametrize("case", BESIDE_EFAX, ids=lambda case: case.name)
+def test_a_peer_that_is_not_installed_is_asked_for(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efax", None)
+    with pytest.raises(MissingPeerError, match=r"EFAX.* is not installed: pip install .*\[peers\]"):
+        harness.run_case(case, Effort.least(repeats=0))
 
 
 @pytest.mark.parametrize("case", TRIED, ids=lambda case: case.name)
 def test_answers_are_those_of_the_oracle(case: Case, shared_programs: None) -> None:
-    record = harness.run_case(case, Effort.least(repeats=0))
+    with jax.numpy_rank_promotion("allow"):  # NumPyro's vectors need it
+        record = harness.run_case(case, Effort.least(repeats=0))
     ours, *peers = record["entrants"].values()
     assert peers
     assert 0 <= ours["error"] <= record["tolerance"]
@@ -208,6 +236,17 @@ def test_the_report_shows_every_case_and_every_gap() -> None:
     assert len(widths) == 1
 
 
+def test_the_report_tells_the_geometric_mean_of_many_ratios() -> None:
+    record = record_of(1.0, 1.0)
+    records = {
+        f"a/{n}": {**record, "ratios": {"theirs": {**record["ratios"]["theirs"], "median": 2.0**n}}} for n in range(5)
+    }
+    text = results.report([results.merge(empty(), "monday", ABOUT, records)], [])
+    assert "Geometric mean of the ratios: 4 to theirs (5 cases)." in text  # 2² is in the middle of 2⁰, …, 2⁴
+    few = results.report([results.merge(empty(), "monday", ABOUT, {"a/0": records["a/0"]})], [])
+    assert "Geometric mean" not in few
+
+
 # The command line.
 
 
@@ -241,6 +280,7 @@ def test_a_run_of_one_case_leaves_the_others_alone(shell: Callable[..., int], tm
     results.write(tmp_path / "cpu.json", other)
     results.write(tmp_path / "gpu.json", {**other, "device": "gpu"})
     before = (tmp_path / "gpu.json").read_bytes()
+    (tmp_path / "other.json").write_text("{}", encoding="utf-8")  # of somebody else
     assert shell("--only", "dispatch/normal", "--quick", "--out", tmp_path) == 0
     document = results.load(tmp_path / "cpu.json")
     assert document["cases"].keys() == {"dispatch/gamma", "dispatch/normal"}

@@ -1,14 +1,17 @@
 """All test cases, and the numerical integrals that they are checked by."""
 
+import importlib
 import itertools
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
-from tests.families import cases_discrete, cases_normal, cases_passes, cases_positive
+import pytest
 from tests.families.cases import Case
 
-CASES: list[Case] = [*cases_normal.CASES, *cases_positive.CASES, *cases_discrete.CASES, *cases_passes.CASES]
-"""Every family at several settings of its parameters."""
+_MODULES = sorted(path.stem for path in Path(__file__).parent.glob("cases_*.py"))
+CASES: list[Case] = [c for name in _MODULES for c in importlib.import_module(f"tests.families.{name}").CASES]
+"""Every family at several settings of its parameters, from all files `cases_*.py`."""
 
 
 def by_family() -> dict[type, list[Case]]:
@@ -20,6 +23,20 @@ def by_family() -> dict[type, list[Case]]:
 
 PAIRS = [pair for cases in by_family().values() for pair in itertools.pairwise(cases)]
 """Neighbours within a family."""
+
+
+def grouped(items, first, *quick):
+    """Parameters of a test, the cases of a family on one worker: they share what it has compiled.
+
+    Where families are named, all others are tried in thorough runs only.
+    """
+
+    def parameter(item):
+        name = type(first(item).make()).__name__
+        slow = [pytest.mark.thorough] if quick and name not in quick else []
+        return pytest.param(item, id=str(first(item)), marks=[pytest.mark.xdist_group(name), *slow])
+
+    return [parameter(item) for item in items]
 
 
 NODES = 8192
@@ -39,7 +56,13 @@ def nodes(case: Case, *kinks: float) -> tuple[np.ndarray, np.ndarray]:
     else:
         tail = np.geomspace(1e-40, 0.01, 120)
         levels = np.concatenate(
-            [case.scipy.ppf(tail), kinks, case.scipy.ppf(np.linspace(0.01, 0.99, 61)), case.scipy.isf(tail)[::-1]]
+            [
+                case.scipy.ppf(tail),
+                case.kinks,
+                kinks,
+                case.scipy.ppf(np.linspace(0.01, 0.99, 61)),
+                case.scipy.isf(tail)[::-1],
+            ]
         )
         low, high = case.scipy.support()
         edges = np.unique(levels[np.isfinite(levels) & (levels > low) & (levels < high)])
