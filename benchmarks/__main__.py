@@ -17,6 +17,9 @@ from benchmarks.machine import ROOT, environment, platforms
 
 RESULTS = ROOT / "benchmarks" / "results"
 
+DEVICES = ("cpu", "gpu", "tpu")
+"""Kinds of devices, and names of the files of results; other files of that folder are not ours."""
+
 LONGEST = 3600.0
 """Seconds after which a case is given up."""
 
@@ -51,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Time surprax against what else there is."
     )
-    parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), default="cpu", help="where to run (default: cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to run (default: cpu)")
     parser.add_argument("--only", nargs="+", metavar="CASE", help="names, groups or patterns; default: all")
     parser.add_argument(
         "--quick", action="store_true", help="tiny sizes, to see that all works; written only with --out"
@@ -142,7 +145,7 @@ def _report(folder: Path, cases: Sequence[Any], complete: bool = True) -> int:
     """Make the tables again; 1 if any file lacks a case (of those that it should have)."""
     from benchmarks.results import load, missing, report, write
 
-    documents = [load(path) for path in sorted(folder.glob("*.json"))]
+    documents = [load(path) for path in sorted(folder.glob("*.json")) if path.stem in DEVICES]
     target = (ROOT / "benchmarks" if folder.resolve() == RESULTS else folder) / "RESULTS.md"
     write(target, report(documents, cases))
     print(f"Wrote {target}")

@@ -26,6 +26,7 @@ __all__ = [
     "Contest",
     "Effort",
     "Entrant",
+    "MissingPeerError",
     "OracleError",
     "Setting",
     "Target",
@@ -50,6 +51,10 @@ MOST_CALLS = 100_000
 
 class OracleError(Exception):
     """An answer is wrong, so that its time means nothing."""
+
+
+class MissingPeerError(Exception):
+    """A peer is not installed; the message says how to install it. The case fails: a comparison without its peer is none."""
 
 
 @dataclass(frozen=True)

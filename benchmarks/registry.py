@@ -8,7 +8,19 @@ from benchmarks.harness import Case
 
 __all__ = ["GROUPS", "all_cases", "select"]
 
-GROUPS = ("log_density", "gradients", "evidence", "dispatch", "mle", "settings", "play", "import_time")
+GROUPS = (
+    "log_density",
+    "families",
+    "gradients",
+    "evidence",
+    "conjugate",
+    "expectation",
+    "dispatch",
+    "mle",
+    "settings",
+    "play",
+    "import_time",
+)
 
 
 def all_cases() -> list[Case]:

@@ -7,6 +7,7 @@ some cases leaves the others as they were; a run on one device leaves the files 
 import contextlib
 import json
 import os
+import statistics
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -117,7 +118,8 @@ def report(documents: Sequence[Mapping[str, Any]], cases: Sequence[Case]) -> str
             chosen = [name for name in known if name in document["cases"] and known[name].group == group]
             chosen += [n for n in document["cases"] if n not in known and n.split("/")[0] == group]
             if chosen:
-                lines += ["", f"### {group}", "", *_table({name: document["cases"][name] for name in chosen})]
+                records = {name: document["cases"][name] for name in chosen}
+                lines += ["", f"### {group}", "", *_table(records), *_means(records)]
     return "\n".join(lines) + "\n"
 
 
@@ -158,6 +160,24 @@ def _rows(name: str, record: Mapping[str, Any]) -> list[list[str]]:
             used = "unknown" if target["value"] is None else _bytes(target["value"])
             rows.append(["", "", f"*{target['measure']}*: {used}", *[""] * 7, _target(target, _bytes(target["limit"]))])
     return rows
+
+
+MANY = 5
+"""Cases that a mean is worth telling of."""
+
+
+def _means(records: Mapping[str, Any]) -> list[str]:
+    """The geometric mean of the ratios to each peer that many cases of a group share."""
+    ratios: dict[str, list[float]] = {}
+    for record in records.values():
+        for peer, ratio in record.get("ratios", {}).items():
+            ratios.setdefault(peer, []).append(ratio["median"])
+    told = [
+        f"{_number(statistics.geometric_mean(medians))} to {_cell(peer)} ({len(medians)} cases)"
+        for peer, medians in ratios.items()
+        if len(medians) >= MANY
+    ]
+    return ["", f"Geometric mean of the ratios: {'; '.join(told)}."] if told else []
 
 
 def _same(ours: str, peer: str) -> bool:
