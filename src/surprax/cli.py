@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from surprax.data import DataError, Table, datasets, read_columns
-from surprax.families.catalogue import FAMILIES, by_name
+from surprax.families.catalogue import by_name, players
 from surprax.game import Scoreboard, play
 from surprax.game.report import renderable
 from surprax.game.scoreboard import save_boards
@@ -235,6 +235,6 @@ def examples_command(
 @app.command("families")
 def families_command() -> None:
     """List the families that can play."""
-    for name, family in FAMILIES.items():
+    for name, family in players().items():
         summary = (family.__doc__ or "").strip().splitlines()[0]
         print(f"{name:<18} {'discrete' if family.discrete else 'continuous':<11} {summary}"[:110])

@@ -15,6 +15,7 @@ from rich.progress import track
 from surprax.data.columns import Column, as_groups
 from surprax.families.base import Distribution
 from surprax.families.catalogue import FAMILIES, by_name
+from surprax.families.catalogue import players as playing_families
 from surprax.families.fitting import outside_message
 from surprax.families.outcomes import Outcome, Reason
 from surprax.game.folds import Folds, Score, score
@@ -120,7 +121,7 @@ def _track(steps: Iterable[Any], shown: bool, name: str = "playing") -> Iterable
 def resolve(players: Any) -> dict[str, Player]:
     """Players by name, from any of the forms that `play` takes."""
     if isinstance(players, str):
-        players = list(FAMILIES) if players == "all" else [players]
+        players = list(playing_families()) if players == "all" else [players]
     if not isinstance(players, Mapping):
         named: dict[str, Player] = {}
         for player in players:
@@ -133,6 +134,10 @@ def resolve(players: Any) -> dict[str, Player]:
         if not (isinstance(player, Distribution) or (isinstance(player, type) and issubclass(player, Distribution))):
             raise ValueError(
                 f"A player is a family or a distribution; {label!r} is {player!r}. Families: {', '.join(FAMILIES)}."
+            )
+        if player.event_dim:
+            raise ValueError(
+                f"The game is about numbers, one to a row; {label!r} is about vectors or matrices. Leave it out."
             )
         if isinstance(player, Distribution) and player.batch_shape:
             raise ValueError(f"A player is a single distribution; {label!r} is a batch of shape {player.batch_shape}.")

@@ -46,7 +46,7 @@ def _ranking(board: Scoreboard) -> Table:
     table = _table()
     unit = board.unit
     table.add_column("", justify="right")
-    table.add_column("player")
+    table.add_column("player", overflow="fold")
     table.add_column(f"{unit}s/row", justify="right")
     table.add_column("behind", justify="right")
     table.add_column("± s.e.", justify="right")
@@ -57,10 +57,10 @@ def _ranking(board: Scoreboard) -> Table:
         first = rank == 1
         table.add_row(
             str(rank),
-            _short(e.name, 18),
-            _number(board.in_unit(e.held_out), 4),
-            "" if first else _number(board.in_unit(e.behind), 4),
-            "" if first else _number(board.in_unit(e.behind_error), 4),
+            _short(e.name, 26),
+            _per_row(board.in_unit(e.held_out)),
+            "" if first else _per_row(board.in_unit(e.behind)),
+            "" if first else _per_row(board.in_unit(e.behind_error)),
             _number(board.in_unit(e.total), 1),
             _number(board.in_unit(e.worst), 1),
             str(e.worst_row),
@@ -71,13 +71,13 @@ def _ranking(board: Scoreboard) -> Table:
 
 def _fits(board: Scoreboard) -> Table:
     table = _table()
-    table.add_column("player")
+    table.add_column("player", overflow="fold")
     table.add_column("parameters", ratio=1, overflow="fold")
     table.add_column("AIC", justify="right")
     table.add_column("BIC", justify="right")
     table.add_column("seconds", justify="right")
     for e in board.entries:
-        table.add_row(_short(e.name, 18), _parameters(e), _number(e.aic, 1), _number(e.bic, 1), f"{e.seconds:.2f}")
+        table.add_row(_short(e.name, 26), _parameters(e), _number(e.aic, 1), _number(e.bic, 1), f"{e.seconds:.2f}")
     return table
 
 
@@ -103,6 +103,11 @@ def _parameters(e: Entry) -> str:
         return f"{array.item():.4g}" if array.ndim == 0 else f"[{len(array)} values]"
 
     return ", ".join(f"{name} {told(value)}" for name, value in e.parameters.items())
+
+
+def _per_row(value: float) -> str:
+    """Four digits after the point, fewer where so many stand before it that nobody counts them."""
+    return _number(value, 4 if abs(value) < 100 else 1)
 
 
 def _number(value: float, decimals: int) -> str:
