@@ -38,7 +38,7 @@ class ConvolvedVonMises(Distribution):
 
     >>> d = ConvolvedVonMises(0.5, 3.0, 1e7)  # hardly any noise
     >>> print(f"{d.log_prob(1.2):.4f} {VonMises(0.5, 3.0).log_prob(1.2):.4f}")
-    -1.2079 -1.2079
+    -1.1287 -1.1287
     """
 
     loc: Any = parameter(angle)

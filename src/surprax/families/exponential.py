@@ -260,7 +260,8 @@ class ExponentialFamily(Distribution):
 
     @classmethod
     def _statistics_at(cls, x: Any, known: dict[str, Any]) -> Any:
-        return cls._sufficient_statistics(cls._of(**known), x)
+        """T(x), for which a member of the family needs nothing but what is known."""
+        return cls._sufficient_statistics(cls._of(**{**dict.fromkeys(cls.parameters), **known}), x)
 
     def log_likelihood(self, x: ArrayLike) -> Array:
         """Sum of `log_prob` over the first axis of `x`, in nats: one number per distribution."""

@@ -109,7 +109,7 @@ def log_von_mises_cdf(x: Array, loc: Array, kappa: Array) -> Array:
     Shapes: broadcast. Domain: x and loc from −π to π, κ ≥ 0; −∞ at −π, 0 at π.
 
     >>> print(f"{log_von_mises_cdf(0.0, 0.0, 1e8):.4f}, {log_von_mises_cdf(-1.0, 0.0, 50.0):.2f}")
-    -0.6931, -26.73
+    -0.6931, -25.70
     """
     return _value(x, loc, kappa)
 
