@@ -35,7 +35,7 @@ class ConjugatePredictive:
     >>> belief = sx.ConjugatePrior(sx.Poisson, [6.0], 3.0)
     >>> ours, named = sx.predictive(belief, sx.Poisson), sx.predictive(sx.Gamma(6.0, 3.0), sx.Poisson)
     >>> print(ours.log_prob(4).round(6), named.log_prob(4).round(6))
-    -2.278838 -2.278838
+    -2.434988 -2.434988
     """
 
     members: Any
