@@ -8,6 +8,7 @@ import scipy.stats as st
 from tests.families.registry import CASES, NODES, PAIRS, by_family, grouped, nodes
 
 from surprax.families import FAMILIES, Distribution, ExponentialFamily, LogLomax, Pareto, Uniform, UniformPareto
+from surprax.families.fitting import FEW
 
 EXPONENTIAL = [c for c in CASES if isinstance(c.make(), ExponentialFamily)]
 each = pytest.mark.parametrize("case", grouped(CASES, lambda c: c))
@@ -461,3 +462,13 @@ def test_every_public_method_has_a_docstring():
     for name, member in vars(Distribution).items():
         if not name.startswith("_") and (callable(member) or isinstance(member, property)):
             assert member.__doc__, name
+
+
+@pytest.mark.parametrize("case", grouped([cases[0] for cases in by_family().values()], lambda c: c))
+def test_log_likelihood_of_many_rows_in_float32(case):
+    with jax.enable_x64(False):
+        d = case.make()
+        x = np.asarray(d.sample(jax.random.key(2), (FEW + 5_000,)), np.float32)
+        rows = np.asarray(d.log_prob(x), np.float64)
+        value = float(d.log_likelihood(x))
+    np.testing.assert_allclose(value, np.sum(rows), rtol=0, atol=3e-7 * np.sum(np.abs(rows)))

@@ -72,7 +72,8 @@ def one_pass(
     else:
         reference = -jnp.log(jnp.exp(-reference).astype(terms).astype(jnp.float64))
     factors = [None if g.factor is None else (1.0 / g.factor(reference)).astype(terms) for g in layout.gaps]
-    of_rows = partial(_of_rows, carrier, layout.gaps, factors, reference, domain, np.dtype(terms))
+    of_each = layout.carrier.given(jax.tree.map(lambda value: jnp.asarray(value, terms), dict(known)))
+    of_rows = partial(_of_rows, of_each, layout.gaps, factors, reference, domain, np.dtype(terms))
     block = BLOCK // 4 if carrier.costly else BLOCK  # where y is written too
     total, outside = _by_blocks(of_rows, x, 1 + len(layout.gaps), LANES[np.dtype(terms).name], block)
 
