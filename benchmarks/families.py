@@ -1,4 +1,4 @@
-"""The log-density of every family that NumPyro has too: compiled, as in a model; and eager, as in a notebook.
+"""The log-density of every family that NumPyro has too: the total; compiled, as in a model; and eager, as in a notebook.
 
 Both distributions are arguments of the compiled function, so that neither side has its parameters folded into constants.
 What is judged is the sum, against NumPyro's own formula in float64; what happens at parameters where float32 runs short
@@ -97,14 +97,28 @@ def contest(x: jax.Array, terms: np.ndarray, entrants: Any) -> Contest:
     return Contest(len(x), str(x.dtype), entrants, judge, TOLERANCE, reads=x)
 
 
+def sum_of_rows(d: Any, x: jax.Array) -> jax.Array:
+    return jnp.sum(d.log_prob(x))
+
+
+def summed(name: str, setting: Setting) -> Contest:
+    """log_likelihood(x), beside the compiled sum that one writes for a distribution of NumPyro's."""
+    ours, theirs, x, terms = prepared(name, setting)
+    return contest(
+        x,
+        terms,
+        {
+            "surprax, log_likelihood": call(ours.log_likelihood, x),
+            "NumPyro, jitted": jitted(sum_of_rows, theirs, x),
+        },
+    )
+
+
 def compiled(name: str, setting: Setting) -> Contest:
     """Σ log_prob(x) inside a compiled function."""
     ours, theirs, x, terms = prepared(name, setting)
-
-    def total(d: Any, x: jax.Array) -> jax.Array:
-        return jnp.sum(d.log_prob(x))
-
-    return contest(x, terms, {"surprax, jitted": jitted(total, ours, x), "NumPyro, jitted": jitted(total, theirs, x)})
+    entrants = {"surprax, jitted": jitted(sum_of_rows, ours, x), "NumPyro, jitted": jitted(sum_of_rows, theirs, x)}
+    return contest(x, terms, entrants)
 
 
 def eager(name: str, setting: Setting) -> Contest:
@@ -128,6 +142,12 @@ CASES = [
     case
     for name in DISTRIBUTIONS
     for case in (
+        Case(
+            f"families/{name.lower()}/total",
+            f"{name}.log_likelihood(x)",
+            partial(summed, name),
+            (Target(SLOWEST, "NumPyro, jitted"),),
+        ),
         Case(
             f"families/{name.lower()}/jit",
             f"jit(Σ {name}.log_prob)",

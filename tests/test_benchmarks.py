@@ -41,7 +41,13 @@ def shared_programs(tmp_path_factory: pytest.TempPathFactory) -> Any:
 # have tests of their own.
 FEW = {
     "settings": ("settings/gamma", "settings/studentt", "settings/poisson"),
-    "families": ("families/poisson/jit", "families/vonmises/eager", "families/dirichlet/jit", "families/wishart/eager"),
+    "families": (
+        "families/poisson/jit",
+        "families/gamma/total",
+        "families/vonmises/eager",
+        "families/dirichlet/jit",
+        "families/wishart/eager",
+    ),
     "conjugate": ("conjugate/gamma-poisson", "conjugate/normal-again", "conjugate/dirichlet-multinomial"),
 }
 BESIDE_EFAX = [case for case in CASES if case.name.endswith("-efax")]

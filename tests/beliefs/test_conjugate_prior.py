@@ -241,3 +241,20 @@ def test_ridges_are_followed(float64):
 def test_integrals_that_do_not_end_are_not_trusted(float64):
     grid = grid_on_line(lambda x: -jnp.log1p(jnp.abs(x)), jnp.zeros(()), jnp.ones(()))
     assert not settled(grid)[0]
+
+
+def test_beta_normalizer_and_evidence_are_scipys():
+    rows = np.array([0.2, 0.5, 0.7, 0.4])
+    prior = sx.ConjugatePrior.from_member(sx.Beta(2.0, 3.0), 4.0)
+
+    def log_integral(statistics, count):
+        def density(u, v):  # in the logarithms of both concentrations
+            a, b = np.exp(u), np.exp(v)
+            return np.exp((a - 1) * statistics[0] + (b - 1) * statistics[1] - count * special.betaln(a, b) + u + v)
+
+        return np.log(integrate.dblquad(density, -8, 8, -8, 8, epsabs=1e-13, epsrel=1e-9)[0])
+
+    before = log_integral(prior.statistics, 4.0)
+    assert prior.log_normalizer == pytest.approx(before, rel=1e-9)
+    after = log_integral(prior.statistics + np.array([np.log(rows).sum(), np.log1p(-rows).sum()]), 8.0)
+    assert sx.log_evidence(prior, sx.Beta.evidence(rows)) == pytest.approx(after - before, rel=1e-9)

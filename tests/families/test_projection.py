@@ -1,5 +1,7 @@
 """Moment matching: equal means of the statistics, by SciPy's quadrature; and no neighbour has a smaller divergence."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats as st
@@ -65,3 +67,17 @@ def test_a_member_is_its_own_match():
 def test_what_has_no_match_is_refused_in_words(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+def test_it_compiles_maps_and_moves_with_the_parameters():
+    """The slope of the matched loc in the rate of the gamma is −1/rate, that of its variance 0: ψ(a) − log rate and ψ′(a)."""
+    with jax.enable_x64(True):
+        rates = jnp.array([0.5, 2.0, 7.0])
+        match = jax.jit(jax.vmap(lambda rate: sx.moment_match(sx.Gamma(4.0, rate), sx.LogNormal)))
+        near = match(rates)
+        np.testing.assert_allclose(near.loc, special.digamma(4.0) - np.log(rates), rtol=1e-12)
+        slopes = jax.vmap(jax.grad(lambda rate: sx.moment_match(sx.Gamma(4.0, rate), sx.LogNormal).loc))(rates)
+        np.testing.assert_allclose(slopes, -1.0 / rates, rtol=1e-9)
+        bad = jax.jit(lambda df: sx.moment_match(sx.StudentT(df, 0.0, 1.0), sx.Normal))(jnp.array([2.0, 5.0]))
+        np.testing.assert_array_equal(np.isnan(bad.scale), [True, False])
+        assert bad.scale[1] == pytest.approx(np.sqrt(5.0 / 3.0), rel=1e-6)

@@ -148,7 +148,7 @@ class Binomial(ExponentialFamily):
     def _log_tail(self, x: Array, lower: Any) -> Array:
         """log P(X ≤ x) = log I_q(n − x, x + 1) where `lower`, else log P(X > x) = log I_p(x + 1, n − x)."""
         p, q = jax.nn.sigmoid(self.logits), jax.nn.sigmoid(-self.logits)
-        a, b = self.total_count - x, x + 1.0
+        a, b = jnp.maximum(self.total_count - x, 1.0), x + 1.0  # of no trials, x = 0 is the end already
         excess = _score(x, self.total_count, self.logits) + q
         return log_betainc(
             jnp.where(lower, a, b),
