@@ -175,7 +175,9 @@ class ConwayMaxwellPoisson(ExponentialFamily):
     @classmethod
     def _from_expectation(cls, expectation: tuple[Array, ...], known: dict[str, Any]) -> Self:
         mean, mean_log = expectation
-        log_rate, dispersion, code = _solved(mean, mean_log - log_factorial(mean))
+        below, line = _neighbour(mean), _log_factorial_between(mean)
+        rounding = 8.0 * float(jnp.finfo(mean.dtype).eps) * (line + jnp.where(below > 0, mean_log, 0.0))
+        log_rate, dispersion, code = _solved(mean, mean_log - line, rounding)
         good = (code == 0) & (mean > 0)
         return cls._of(log_rate=jnp.where(good, log_rate, jnp.nan), dispersion=jnp.where(good, dispersion, jnp.nan))
 
@@ -194,7 +196,9 @@ class ConwayMaxwellPoisson(ExponentialFamily):
     @classmethod
     def _fit_moments(cls, e: Moments) -> tuple[Self, Outcome]:
         """Both means match: Newton's method for a concave function of two parameters."""
-        log_rate, dispersion, code = _solved(e.mean, e.gaps[..., 0])
+        least = _least_gap(e.mean)
+        rounding = least * by_dtype(e.mean, 1e-5, 1e-10) + by_dtype(e.mean, 1e-7, 1e-14)
+        log_rate, dispersion, code = _solved(e.mean, e.gaps[..., 0] - least, rounding)
         outcome = Outcome.first((e.count <= 0, Reason.NO_DATA), (e.mean <= 0, Reason.ALL_ZERO))
         return cls._of(log_rate=log_rate, dispersion=dispersion), Outcome(jnp.where(outcome.ok, code, outcome.code))
 
@@ -303,38 +307,39 @@ class _Window:
 
 
 @jax.custom_jvp
-def _solved(mean: Array, gap: Array) -> tuple[Array, Array, Array]:
-    """log rate, dispersion and the reason, for a mean of x, and a mean of log x! that is by `gap` above log Γ(mean + 1)."""
-    shape = jnp.broadcast_shapes(jnp.shape(mean), jnp.shape(gap))
-    flat = (jnp.broadcast_to(v, shape).reshape(-1) for v in (mean, gap))
+def _solved(mean: Array, excess: Array, rounding: Array) -> tuple[Array, Array, Array]:
+    """log rate, dispersion and the reason, for a mean of x, and a mean of log x! that exceeds by `excess` the least possible,
+
+    which it has where x is one of the two numbers next to the mean. An excess of no more than `rounding` counts as none.
+    """
+    shape = jnp.broadcast_shapes(jnp.shape(mean), jnp.shape(excess), jnp.shape(rounding))
+    flat = (jnp.broadcast_to(v, shape).reshape(-1) for v in (mean, excess, rounding))
     return jax.tree.map(lambda v: v.reshape(shape), jax.vmap(_solve)(*flat))
 
 
 @_solved.defjvp
 def _solved_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Any, Any]:
-    (mean, gap), (d_mean, d_gap) = primals, tangents
-    log_rate, dispersion, code = _solved(mean, gap)
+    (mean, excess, rounding), (d_mean, d_excess, _) = primals, tangents
+    log_rate, dispersion, code = _solved(mean, excess, rounding)
     (a, b), (_, c) = _Window(log_rate, dispersion).covariance
-    d_log = d_gap + digamma(mean + 1.0) * d_mean
+    d_log = d_excess + jnp.log(_neighbour(mean) + 1.0) * d_mean
     determinant = a * c - b * b
     moved = (c * d_mean - b * d_log) / determinant, (b * d_mean - a * d_log) / determinant
     return (log_rate, dispersion, code), (*moved, np.zeros(jnp.shape(code), jax.dtypes.float0))
 
 
-def _solve(mean: Array, gap: Array) -> tuple[Array, Array, Array]:
-    """One case of `_solved`: the summit of tilt·E(x − mean) − ν E B(x) − log Z, where B is the gap that a value adds."""
+def _solve(mean: Array, excess: Array, rounding: Array) -> tuple[Array, Array, Array]:
+    """One case of `_solved`: the summit of tilt·E(x − mean) − ν E B(x) − log Z, where B is the excess of log x! that x adds."""
     proper = (mean > 0) & (mean < jnp.inf)
-    mean, gap = jnp.where(proper, mean, 1.0), jnp.where(proper, gap, 0.5)
+    mean, excess = jnp.where(proper, mean, 1.0), jnp.where(proper, excess, 0.5)
     geometric = _Window(jnp.log(mean / (1.0 + mean)), jnp.zeros_like(mean))
-    most = geometric.average(_gap_of(geometric.places, mean))
-    below = jnp.floor(mean)
-    share = mean - below
-    least = (1.0 - share) * _gap_of(below, mean) + share * _gap_of(below + 1.0, mean)
-    wide, narrow = gap >= most, gap <= least * (1.0 + by_dtype(mean, 1e-5, 1e-10)) + by_dtype(mean, 1e-7, 1e-14)
+    most = geometric.average(_excess_of(geometric.places, mean))
+    wide, narrow = excess >= most, excess <= rounding
     inside = proper & ~wide & ~narrow
-    target = jnp.where(inside, gap, 0.5 * (most + least))
-    slope = digamma(mean + 1.0)
-    width = jnp.sqrt(2.0 * target * (mean + 0.5))
+    target = jnp.where(inside, excess, 0.5 * most)
+    slope = jnp.log(_neighbour(mean) + 1.0)
+    spread = target + _least_gap(mean)
+    width = jnp.sqrt(2.0 * spread * (mean + 0.5))
 
     def at(place: Array) -> tuple[Array, Array]:
         dispersion = jnp.exp(place[1])
@@ -343,11 +348,11 @@ def _solve(mean: Array, gap: Array) -> tuple[Array, Array, Array]:
     def survey(place: Array) -> tuple[Array, Array, Array]:
         log_rate, dispersion = at(place)
         window = _Window(log_rate, dispersion)
-        x, extra = window.places - mean, _gap_of(window.places, mean)
+        x, extra = window.places - mean, _excess_of(window.places, mean)
         e_x, e_extra = window.average(x), window.average(extra)
         tilt = place[0] / width
         # log Z of the tilted form, from that over the mass at the mode
-        top = tilt * (window.mode - mean) - dispersion * _gap_of(window.mode, mean)
+        top = tilt * (window.mode - mean) - dispersion * _excess_of(window.mode, mean)
         height = -(window.log_total + top) - dispersion * target
         x, extra = x - e_x, extra - e_extra
         gradient = jnp.stack([-e_x / width, dispersion * (e_extra - target)])
@@ -355,7 +360,7 @@ def _solve(mean: Array, gap: Array) -> tuple[Array, Array, Array]:
         last = dispersion * (e_extra - target) - dispersion**2 * window.average(extra * extra)
         return height, gradient, jnp.array([[-window.average(x * x) / width**2, cross], [cross, last]])
 
-    start = jnp.stack([jnp.zeros_like(mean), jnp.log(0.5 / target)])
+    start = jnp.stack([jnp.zeros_like(mean), jnp.log(0.5 / spread)])
     end = climb(survey, lambda place, step: place + step, start, jnp.where(inside, 60, 0))
     log_rate, dispersion = at(end.place)
     code = Outcome.first(
@@ -363,6 +368,31 @@ def _solve(mean: Array, gap: Array) -> tuple[Array, Array, Array]:
     ).code
     log_rate = jnp.where(wide, jnp.log(mean / (1.0 + mean)), jnp.where(narrow, jnp.nan, log_rate))
     return jnp.where(proper, log_rate, jnp.nan), jnp.where(wide, 0.0, jnp.where(narrow, jnp.inf, dispersion)), code
+
+
+def _neighbour(mean: Array) -> Array:
+    return jax.lax.stop_gradient(jnp.floor(mean))
+
+
+def _log_factorial_between(mean: Array) -> Array:
+    """log x! at the mean by a straight line between its two neighbours: the least mean of log x! that whole numbers have."""
+    below = _neighbour(mean)
+    return log_factorial(below) + (mean - below) * jnp.log(below + 1.0)
+
+
+def _excess_of(x: Array, mean: Array) -> Array:
+    """How far log x! is above the straight line through its values at the two neighbours of the mean."""
+    below = _neighbour(mean)
+    low, high = _gap_of(below, mean), _gap_of(below + 1.0, mean)
+    above_line = _gap_of(x, mean) - (low + (x - below) * (high - low))
+    return jnp.where((x == below) | (x == below + 1.0), 0.0, jnp.where(below == 0, log_factorial(x), above_line))
+
+
+def _least_gap(mean: Array) -> Array:
+    """How far the mean of log x! is above log Γ(mean + 1) where x is one of the neighbours of the mean."""
+    below = _neighbour(mean)
+    share = mean - below
+    return (1.0 - share) * _gap_of(below, mean) + share * _gap_of(below + 1.0, mean)
 
 
 def _gap_of(x: Array, mean: Array) -> Array:
