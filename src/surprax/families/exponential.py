@@ -43,6 +43,9 @@ class ExponentialFamily(Distribution):
     gap_matrix: ClassVar[tuple[tuple[float, ...], ...]]
     """dimension × gaps: mean T(x) = T(y⁻¹(mean of the carrier)) + gap_matrix · gaps (see `_gap_statistics`)."""
 
+    sums_by_evidence: ClassVar[bool] = True
+    """Whether `log_likelihood` of rows is best taken from their evidence; else it adds up `log_prob` row by row."""
+
     # The exponential-family view.
 
     @compiled_property
@@ -265,13 +268,16 @@ class ExponentialFamily(Distribution):
 
     def log_likelihood(self, x: ArrayLike) -> Array:
         """Sum of `log_prob` over the first axis of `x`, in nats: one number per distribution."""
-        evidence = None if self.batch_shape else rounded_evidence(type(self), x, self._known())
+        summarise = self.sums_by_evidence and not self.batch_shape
+        evidence = rounded_evidence(type(self), x, self._known()) if summarise else None
         if evidence is None:
             return super().log_likelihood(x)
         return jnp.asarray(evidence.log_likelihood(self), np.float32)
 
     def _log_likelihood(self, x: Array) -> Array:
         """By evidence; row by row where rows lie outside the support, or at an end where the density is 0 or ∞."""
+        if not self.sums_by_evidence:
+            return super()._log_likelihood(x)
         evidence = make_evidence(type(self), x, None, None, self._known())
         value = type(self)._evidence_log_likelihood(evidence, self)
         d, rows = align(self, Wide(x, self.event_dim))

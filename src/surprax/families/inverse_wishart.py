@@ -87,6 +87,7 @@ class InverseWishart(ExponentialFamily):
         (LOG_DET,),
     )
     data_support = POSITIVE_DEFINITE
+    sums_by_evidence = False  # an inverse of each row costs more than the density
     event_dim = 2
 
     def __init__(self, df: Any, scale_matrix: Any = None, rate_matrix: Any = None, scale_tril: Any = None) -> None:

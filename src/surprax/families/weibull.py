@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 
 from surprax.evidence import Carrier, Layout, Moments
-from surprax.families.base import Distribution, family
+from surprax.families.base import family
 from surprax.families.exponential import ExponentialFamily
 from surprax.families.gumbel import divergence_of_extremes, log_gamma_at_two, log_surprise, log_unlikely
 from surprax.families.outcomes import Outcome, Reason
@@ -58,6 +58,7 @@ class Weibull(ExponentialFamily):
     )
     gap_matrix = ((),)
     data_support = POSITIVE
+    sums_by_evidence = False  # a power per row costs more than the density
 
     @classmethod
     def _data_support(cls, known: dict[str, Any]) -> Support:
@@ -80,8 +81,6 @@ class Weibull(ExponentialFamily):
         exponential = -jnp.where(zero, x, 0.0) / self.scale - jnp.log(self.scale)
         limit = jnp.where(k > 1.0, -jnp.inf, jnp.where(k < 1.0, jnp.inf, exponential))
         return jnp.where(zero & ~jnp.isnan(inside), limit, inside)
-
-    _log_likelihood = Distribution._log_likelihood
 
     # Moments.
 

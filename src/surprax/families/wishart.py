@@ -107,6 +107,7 @@ class Wishart(ExponentialFamily):
         Carrier("X", half, from_half, rank=1, inside=is_half_of_positive_definite, neutral=half_of_identity), (LOG_DET,)
     )
     data_support = POSITIVE_DEFINITE
+    sums_by_evidence = False  # a factor of each row is what either costs
     event_dim = 2
 
     def __init__(self, df: Any, scale_matrix: Any = None, rate_matrix: Any = None, scale_tril: Any = None) -> None:
