@@ -74,11 +74,12 @@ MULTINOMIAL = Oracle(
     kl=lambda n, p, m, q: n * categorical_divergence(p, q),
     log_normalizer=lambda n, logits: -n * log_probabilities(logits)[-1],
     expectation=lambda n, logits: tuple(n * mp.exp(v) for v in log_probabilities(logits)[:-1]),
+    from_expectation=lambda means, n: (n, [*(mp.log(v / n) for v in means), mp.log1p(-mp.fsum(means) / n)]),
     others=lambda u, n, logits: (n, normalised(moved(u, logits))),
     exact=("total_count",),
     numpyro=lambda dist, n, logits: dist.MultinomialLogits(logits, n),
     # A total that moves alone is no longer what the counts add up to.
-    fewer={"entropy": 12, "from_expectation": 0, "d/d total_count": 0},
+    fewer={"entropy": 12, "d/d total_count": 0},
 )
 
 # DirichletMultinomial.
@@ -132,6 +133,13 @@ def stick_divergence(a: Vector, b: Vector, c: Vector, d: Vector) -> Any:
     return mp.fsum(of_one(*shapes) for shapes in zip(a, b, c, d))
 
 
+def stick_expectation(a: Vector, b: Vector) -> tuple[Any, ...]:
+    """Of log x₁, log x₂, log(x₂ + x₃) and log x₃."""
+    one = [mp.digamma(v) - mp.digamma(v + w) for v, w in zip(a, b)]
+    zero = [mp.digamma(w) - mp.digamma(v + w) for v, w in zip(a, b)]
+    return one[0], one[1] + zero[0], zero[0], zero[0] + zero[1]
+
+
 def stick_points(u: Columns, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     width = 1.0 / np.sqrt(np.maximum(np.minimum(a, b), 0.05))
     odds = a / b * np.exp(np.clip(columns_of(2, lambda: scores(u(), 10.0)) * width, -25, 25))
@@ -149,8 +157,11 @@ GENERALIZED_DIRICHLET = Oracle(
     log_density=stick_density,
     entropy=stick_entropy,
     kl=stick_divergence,
+    log_normalizer=lambda a, b: log_beta(a[0], b[0]) + log_beta(a[1], b[1]),
+    expectation=stick_expectation,
     others=lambda u, a, b: (moved(u, a), moved(u, b)),
-    fewer={"d/dx": 0, "log_normalizer": 0, "expectation": 0, "from_expectation": 0},
+    # Off the simplex there are many extensions, with gradients of their own.
+    fewer={"d/dx": 0, "from_expectation": 12},
 )
 
 # VonMisesFisher, in space. Vectors are divided by their length, which is 1 but for the rounding of float32.
@@ -174,6 +185,18 @@ def mean_length(k: Any) -> Any:
     return mp.coth(k) - 1 / k
 
 
+def direction_of_means(means: Vector) -> tuple[Any, ...]:
+    """By bisection of log κ: the mean length grows with κ."""
+    length = mp.sqrt(mp.fsum(v * v for v in means))
+    if length >= 1:
+        raise ValueError("no concentration has so long a mean")
+    low, high = mp.mpf(-30), mp.mpf(50)
+    for _ in range(160):
+        middle = (low + high) / 2
+        low, high = (middle, high) if mean_length(mp.exp(middle)) < length else (low, middle)
+    return unit(means), mp.exp(low)
+
+
 def directions(u: Columns) -> np.ndarray:
     v = columns_of(3, lambda: signed(u(), 1e-2, 1.0))
     return v / np.linalg.norm(v, axis=-1, keepdims=True)
@@ -192,9 +215,10 @@ VON_MISES_FISHER = Oracle(
     kl=lambda mu, k, nu, c: log_area(c) - log_area(k) + mean_length(k) * (k - c * cosine(mu, nu)),
     log_normalizer=lambda mu, k: log_area(k),
     expectation=lambda mu, k: tuple(mean_length(k) * v for v in unit(mu)),
+    from_expectation=direction_of_means,
     others=lambda u, mu, k: (turned(u, mu, signed(u(), 1e-4, 1.0)), near(k, u())),
     # Off the sphere there are many extensions, with gradients of their own.
-    fewer={"d/dx": 0, "d/d mean_direction": 0, "from_expectation": 0},
+    fewer={"d/dx": 0, "d/d mean_direction": 0, "from_expectation": 20},
 )
 
 ORACLES = {

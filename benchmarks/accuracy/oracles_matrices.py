@@ -10,7 +10,15 @@ import numpy as np
 
 from benchmarks.accuracy.grids import Columns, log_uniform, near, scores, signed
 from benchmarks.accuracy.oracle import Oracle
-from benchmarks.accuracy.oracles_vectors import columns_of, log_det, solved, vector_density, vector_divergence
+from benchmarks.accuracy.oracles_vectors import (
+    cholesky,
+    columns_of,
+    gram,
+    log_det,
+    solved,
+    vector_density,
+    vector_divergence,
+)
 
 __all__ = ["ORACLES"]
 
@@ -20,12 +28,6 @@ type Matrix = list[list[Any]]
 
 def log_two_pi() -> Any:
     return mp.log(2 * mp.pi)
-
-
-def gram(factor: Matrix) -> Matrix:
-    """L Lᵀ of the lower triangle."""
-    size = range(len(factor))
-    return [[mp.fsum(factor[i][k] * factor[j][k] for k in range(min(i, j) + 1)) for j in size] for i in size]
 
 
 def inverse(a: Matrix) -> Matrix:
@@ -106,7 +108,24 @@ def diagonal(scale: Any) -> Matrix:
     return [[scales[i] if i == j else mp.mpf(0) for j in range(3)] for i in range(3)]
 
 
-def vector_oracle(of_scale: Any) -> Oracle:
+def diagonal_expectation(m: Vector, scales: Vector) -> tuple[Any, ...]:
+    return *m, *(a * a + s * s for a, s in zip(m, scales))
+
+
+def diagonal_of_means(means: Vector) -> tuple[Any, ...]:
+    return [*means[:3]], [mp.sqrt(square - a * a) for a, square in zip(means[:3], means[3:])]
+
+
+def isotropic_expectation(m: Vector, scale: Any) -> tuple[Any, ...]:
+    return *m, mp.fsum(a * a for a in m) + 3 * scale * scale
+
+
+def isotropic_of_means(means: Vector) -> tuple[Any, ...]:
+    *m, square = means
+    return m, mp.sqrt((square - mp.fsum(a * a for a in m)) / 3)
+
+
+def vector_oracle(of_scale: Any, expectation: Any, of_means: Any) -> Oracle:
     """Scales from columns of uniform numbers; (rows, 3) or (rows,)."""
 
     def wide(scale: np.ndarray) -> np.ndarray:
@@ -121,8 +140,9 @@ def vector_oracle(of_scale: Any) -> Oracle:
         log_normalizer=lambda m, s: (
             mp.fsum(v * v for v in solved(diagonal(s), m)) / 2 + log_det(diagonal(s)) + 3 * log_two_pi() / 2
         ),
+        expectation=expectation,
+        from_expectation=of_means,
         others=lambda u, m, s: (m + wide(s) * columns_of(3, lambda: signed(u(), 1e-4, 10.0)), moved(u, s)),
-        fewer={"expectation": 0, "from_expectation": 0},
     )
 
 
@@ -229,6 +249,30 @@ def wishart_expectation(df: Any, factor: Matrix) -> tuple[Any, ...]:
     return mean_log_det(df, factor), df * v[0][0], df * v[1][0], df * v[1][1]
 
 
+def degrees_of_gap(gap: Any) -> Any:
+    """ν at which 2 log(ν/2) − ψ(ν/2) − ψ((ν − 1)/2) is `gap` > 0, which falls in ν > 1: by bisection of log(ν − 1)."""
+    if gap <= 0:
+        raise ValueError("no degrees of freedom have this gap")
+    low, high = mp.mpf(-60), mp.mpf(60)
+    for _ in range(160):
+        middle = (low + high) / 2
+        a = (1 + mp.exp(middle)) / 2
+        low, high = (middle, high) if 2 * mp.log(a) - digamma_2(a) > gap else (low, middle)
+    return 1 + mp.exp(low)
+
+
+def wishart_of_means(means: Vector) -> tuple[Any, ...]:
+    log, p, q, r = means
+    df = degrees_of_gap(mp.log(p * r - q * q) - log)
+    return df, cholesky([[p / df, q / df], [q / df, r / df]])
+
+
+def inverse_wishart_of_means(means: Vector) -> tuple[Any, ...]:
+    log, p, q, r = means
+    df = degrees_of_gap(mp.log(p * r - q * q) + log)
+    return df, cholesky([[df * v for v in row] for row in inverse([[p, q], [q, r]])])
+
+
 WISHART = Oracle(
     settings=lambda u: (degrees(u), triangles(u)),
     points=lambda u, df, L: spread(u, L, df),
@@ -237,9 +281,10 @@ WISHART = Oracle(
     kl=wishart_divergence,
     log_normalizer=wishart_normalizer,
     expectation=wishart_expectation,
+    from_expectation=wishart_of_means,
     others=lambda u, df, L: (1.0 + near(df - 1.0, u()), stretched(u, L)),
     numpyro=lambda dist, df, L: dist.Wishart(df, scale_tril=L),
-    fewer={"d/dx": 0, "from_expectation": 0},
+    fewer={"d/dx": 0, "from_expectation": 12},
 )
 
 
@@ -277,9 +322,10 @@ INVERSE_WISHART = Oracle(
     kl=inverse_divergence,
     log_normalizer=inverse_normalizer,
     expectation=inverse_expectation,
+    from_expectation=inverse_wishart_of_means,
     others=WISHART.others,
     numpyro=lambda dist, df, L: dist.InverseWishart(df, scale_tril=L),
-    fewer={"d/dx": 0, "from_expectation": 0},
+    fewer={"d/dx": 0, "from_expectation": 12},
 )
 
 # Beliefs about the mean and the spread of normal observations: of numbers, with d = 1, and of vectors.
@@ -373,7 +419,7 @@ def pair_oracle(variance: bool) -> Oracle:
         log_normalizer=pair_normalizer,
         expectation=variance_expectation if variance else precision_expectation,
         others=pair_others,
-        fewer={"from_expectation": 0},
+        fewer={"from_expectation": 20},
     )
 
 
@@ -423,14 +469,42 @@ def belief_others(u: Columns, m: np.ndarray, kappa: np.ndarray, df: np.ndarray, 
     return m + step, near(kappa, u()), 1.0 + near(df - 1.0, u()), stretched(u, L)
 
 
+def belief_expectation(of_matrix: Any, mean_precision: Any) -> Any:
+    """W m, mᵀ W m + 2/κ, W and E log|Σ| or E log|W|, with W = E Σ⁻¹."""
+
+    def expectation(m: Vector, kappa: Any, df: Any, L: Matrix) -> tuple[Any, ...]:
+        W = [[df * v for v in row] for row in mean_precision(L)]
+        linear = [mp.fsum(v * a for v, a in zip(row, m)) for row in W]
+        square = mp.fsum(v * a for v, a in zip(linear, m)) + 2 / kappa
+        return *linear, square, W[0][0], W[1][0], W[1][1], of_matrix(df, L)[0]
+
+    return expectation
+
+
+def belief_of_means(of_matrix: Any) -> Any:
+    def parameters(means: Vector) -> tuple[Any, ...]:
+        one, two, square, p, q, r, log = means
+        df, L = of_matrix([log, p, q, r])
+        m = [mp.fsum(v * a for v, a in zip(row, (one, two))) for row in inverse([[p, q], [q, r]])]
+        rest = square - one * m[0] - two * m[1]
+        if rest <= 0:
+            raise ValueError("no precision of the mean has these statistics")
+        return m, 2 / rest, df, L
+
+    return parameters
+
+
 NORMAL_INVERSE_WISHART = Oracle(
     settings=belief_settings,
     points=belief_points(True),
     log_density=covariance_density,
     entropy=lambda m, kappa, df, L: inverse_entropy(df, L) + normal_entropy(kappa, inverse_mean_log_det(df, L), 2),
     kl=belief_divergence(lambda L: inverse(gram(L)), inverse_divergence),
+    log_normalizer=lambda m, kappa, df, L: inverse_normalizer(df, L) + log_two_pi() - mp.log(kappa),
+    expectation=belief_expectation(inverse_expectation, lambda L: inverse(gram(L))),
+    from_expectation=belief_of_means(inverse_wishart_of_means),
     others=belief_others,
-    fewer={"d/dx": 0, "log_normalizer": 0, "expectation": 0, "from_expectation": 0},
+    fewer={"d/dx": 0, "from_expectation": 8},
 )
 
 NORMAL_WISHART = Oracle(
@@ -439,13 +513,20 @@ NORMAL_WISHART = Oracle(
     log_density=precision_matrix_density,
     entropy=lambda m, kappa, df, L: wishart_entropy(df, L) + normal_entropy(kappa, -mean_log_det(df, L), 2),
     kl=belief_divergence(gram, wishart_divergence),
+    log_normalizer=lambda m, kappa, df, L: wishart_normalizer(df, L) + log_two_pi() - mp.log(kappa),
+    expectation=belief_expectation(wishart_expectation, gram),
+    from_expectation=belief_of_means(wishart_of_means),
     others=belief_others,
-    fewer={"d/dx": 0, "log_normalizer": 0, "expectation": 0, "from_expectation": 0},
+    fewer={"d/dx": 0, "from_expectation": 8},
 )
 
 ORACLES = {
-    "MultivariateNormalDiag": vector_oracle(lambda u: columns_of(3, lambda: log_uniform(u(), 1e-3, 1e3))),
-    "MultivariateNormalIsotropic": vector_oracle(lambda u: log_uniform(u(), 1e-3, 1e3)),
+    "MultivariateNormalDiag": vector_oracle(
+        lambda u: columns_of(3, lambda: log_uniform(u(), 1e-3, 1e3)), diagonal_expectation, diagonal_of_means
+    ),
+    "MultivariateNormalIsotropic": vector_oracle(
+        lambda u: log_uniform(u(), 1e-3, 1e3), isotropic_expectation, isotropic_of_means
+    ),
     "MultivariateStudentT": T,
     "MatrixNormal": MATRIX_NORMAL,
     "Wishart": WISHART,

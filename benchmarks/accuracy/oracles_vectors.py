@@ -46,7 +46,6 @@ DIRICHLET = Oracle(
     expectation=lambda a: tuple(mp.digamma(v) - mp.digamma(mp.fsum(a)) for v in a),
     others=lambda u, a: (np.stack([near(a[:, i], u()) for i in range(3)], axis=-1),),
     numpyro=lambda dist, a: dist.Dirichlet(a),
-    fewer={"from_expectation": 0},
 )
 
 # MultivariateNormal.
@@ -89,6 +88,37 @@ def vector_normalizer(m: list[Any], factor: list[list[Any]]) -> Any:
     return mp.fsum(v * v for v in solved(factor, m)) / 2 + log_det(factor) + 3 * mp.log(2 * mp.pi) / 2
 
 
+def gram(factor: list[list[Any]]) -> list[list[Any]]:
+    """L Lᵀ of the lower triangle."""
+    size = range(len(factor))
+    return [[mp.fsum(factor[i][k] * factor[j][k] for k in range(min(i, j) + 1)) for j in size] for i in size]
+
+
+def cholesky(a: list[list[Any]]) -> list[list[Any]]:
+    """The factor of a positive definite matrix, of its lower triangle; ValueError of any other."""
+    size = len(a)
+    made = [[mp.mpf(0)] * size for _ in range(size)]
+    for j in range(size):
+        rest = a[j][j] - mp.fsum(v * v for v in made[j][:j])
+        if rest <= 0:
+            raise ValueError("not positive definite")
+        made[j][j] = mp.sqrt(rest)
+        for i in range(j + 1, size):
+            made[i][j] = (a[i][j] - mp.fsum(v * w for v, w in zip(made[i][:j], made[j][:j]))) / made[j][j]
+    return made
+
+
+def vector_expectation(m: list[Any], factor: list[list[Any]]) -> tuple[Any, ...]:
+    """Of x, and of the lower triangle of x xᵀ."""
+    square = gram(factor)
+    return *m, *(square[i][j] + m[i] * m[j] for i in range(3) for j in range(i + 1))
+
+
+def vector_of_means(means: list[Any]) -> tuple[Any, ...]:
+    m, rest = [*means[:3]], iter(means[3:])
+    return m, cholesky([[next(rest) - m[i] * m[j] if j <= i else mp.mpf(0) for j in range(3)] for i in range(3)])
+
+
 def vector_points(u: Columns, m: np.ndarray, factor: np.ndarray) -> np.ndarray:
     z = columns_of(3, lambda: scores(u()))
     return m + np.einsum("nij,nj->ni", factor, z)
@@ -107,9 +137,10 @@ MULTIVARIATE_NORMAL = Oracle(
     entropy=lambda m, factor: log_det(factor) + 3 * mp.log(2 * mp.pi * mp.e) / 2,
     kl=vector_divergence,
     log_normalizer=vector_normalizer,
+    expectation=vector_expectation,
+    from_expectation=vector_of_means,
     others=vector_others,
     numpyro=lambda dist, m, factor: dist.MultivariateNormal(m, scale_tril=factor),
-    fewer={"expectation": 0, "from_expectation": 0},
 )
 
 ORACLES = {"Dirichlet": DIRICHLET, "MultivariateNormal": MULTIVARIATE_NORMAL}
