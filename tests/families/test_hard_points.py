@@ -256,6 +256,15 @@ def test_dirichlet_of_small_shapes_from_its_expectation_parameters():
     np.testing.assert_allclose(again.concentration, shapes, rtol=1e-5)
 
 
+@pytest.mark.parametrize("mean_log", [-4.314256e-06, -1e-9, -3e-12])
+def test_dirichlet_where_one_component_outweighs_the_others(mean_log):
+    """Its own mean logarithm is nearly 0, and tells its shape; as a probability it would be 1."""
+    m = np.array([-77.40764, mean_log, -97.84978], f32)
+    a = exactly(*np.asarray(Dirichlet.from_expectation(m).concentration))
+    back = [mp.digamma(v) - mp.digamma(mp.fsum(a)) for v in a]
+    assert max(abs(b / t - 1) for b, t in zip(back, exactly(*m))) < 4e-7
+
+
 @pytest.mark.parametrize("a", [1e4, 1e5])
 def test_gamma_from_its_expectation_parameters(a):
     """Their gap is 1/(2a): in float64 it is there, and evidence holds it apart, in float32 too."""

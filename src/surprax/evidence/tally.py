@@ -13,6 +13,8 @@ from surprax.numerics.shapes import one_of_few, padded
 
 __all__ = ["Tally", "count_values", "few_values"]
 
+_MANY = 1 << 18
+"""So many counts take longer to sum, when padded, than a program of their own takes to compile."""
 _DENSE = 1 << 22
 """Ranges of integers up to this width are counted by `bincount` (one pass); wider ones by sorting."""
 
@@ -114,7 +116,9 @@ class Tally(Evidence, kind="tally"):
 
 
 def few_values(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct values padded by one that never occurs, to one of a few sizes: they share compiled code."""
+    """Distinct values padded by one that never occurs, to one of a few sizes that share code; unless they are very many."""
+    if counts.size > _MANY:
+        return values, counts
     size = one_of_few(len(values))
     return padded(values, size, values[-1] if len(values) else 0.0), padded(counts, size, 0.0)
 

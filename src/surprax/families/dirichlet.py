@@ -16,6 +16,7 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import OPEN_SIMPLEX, SIMPLEX, Region
 from surprax.numerics.dirichlet import (
+    concentration_from_mean_logs,
     dirichlet_entropy,
     dirichlet_kl,
     fisher_diagonal,
@@ -138,11 +139,7 @@ class Dirichlet(ExponentialFamily):
 
     @classmethod
     def _from_expectation(cls, expectation: Array, known: dict[str, Any]) -> Self:
-        """As the fit, around the geometric means, made to sum to 1, as a stand-in for the mean: that itself is not known."""
-        geometric = jnp.exp(expectation)
-        mean = jax.lax.stop_gradient(geometric / jnp.sum(geometric, axis=-1, keepdims=True))
-        mean = jnp.maximum(mean, jnp.finfo(mean.dtype).tiny)
-        return cls._of(concentration=solve_mean_logs(mean, jnp.log(mean) - expectation)[0])
+        return cls._of(concentration=concentration_from_mean_logs(expectation))
 
     def _log_normalizer(self) -> Array:
         return multivariate_log_beta(self.concentration)

@@ -35,6 +35,7 @@ from surprax.numerics.gamma import (
     trigamma_minus_reciprocal,
 )
 from surprax.numerics.gamma_differences import (
+    digamma_increment,
     gamma_bregman_beyond_poisson,
     integrate,
     is_small_step,
@@ -45,6 +46,7 @@ from surprax.numerics.roots import newton
 from surprax.numerics.shapes import sum_of_components
 
 __all__ = [
+    "concentration_from_mean_logs",
     "dirichlet_entropy",
     "dirichlet_kl",
     "fisher_diagonal",
@@ -370,6 +372,42 @@ def solve_mean_logs(mean: Array, gap: Array) -> tuple[Array, Array]:
     a = n * share * jnp.exp(-_newton_step(n * share, n, residual + jnp.where(keep, moving, 0.0)))
     found = possible & (change <= tolerance)
     return jnp.where(found[..., None], a, jnp.nan), found
+
+
+def concentration_from_mean_logs(m: Array) -> Array:
+    """a with ψ(a) − ψ(n) = m, in O(K) a step; NaN where Σ exp m ≥ 1, for which there is none.
+
+    As good as the mean logarithms allow, also where one component outweighs all others and its mean logarithm is nearly 0. (Of
+    concentrated vectors the mean logarithms hold few digits; evidence has more, see `solve_mean_logs`.) Derivatives are those of
+    the implicit function.
+    """
+    fixed = lax.stop_gradient(m)
+    largest = jnp.arange(m.shape[-1]) == jnp.argmax(fixed, axis=-1)[..., None]
+    room = -jnp.sum(jnp.where(largest, jnp.expm1(fixed), jnp.exp(fixed)), axis=-1)
+    possible = (room > 0) & jnp.all(fixed > -jnp.inf, axis=-1)
+    keep = possible[..., None]
+    fixed = jnp.where(keep, fixed, -1.0 - math.log(m.shape[-1]))
+    t = _total_from_mean_logs(fixed, jnp.where(possible, 2.0 * room / (m.shape[-1] - 1), 1.0))
+    start = inverse_digamma(fixed + digamma(1.0 / t)[..., None])
+    tolerance = jnp.sqrt(jnp.finfo(m.dtype).eps)
+
+    def residual(a: Array) -> Array:
+        return -digamma_increment(a, others(a)) - fixed
+
+    def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        i, a, _ = state
+        change = jnp.clip(_newton_step(a, total(a), residual(a)), -2.0, 2.0)
+        return i + 1, a * jnp.exp(-change), jnp.max(jnp.abs(change), axis=-1)
+
+    def unsettled(state: tuple[Array, Array, Array]) -> Array:
+        i, _, change = state
+        return (i < 8) & ~jnp.all(change <= tolerance)
+
+    _, a, _ = lax.while_loop(unsettled, step, (jnp.zeros((), jnp.int32), start, jnp.full_like(t, jnp.inf)))
+    # One more step, whose derivative in m is that of the implicit function.
+    moving = jnp.where(keep, m, fixed) - fixed
+    a = a * jnp.exp(-_newton_step(a, total(a), residual(a) - moving))
+    return jnp.where(keep, a, jnp.nan)
 
 
 def solve_fisher(a: Array, v: Array) -> Array:
