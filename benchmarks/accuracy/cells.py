@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.accuracy.contestants import Inputs, numpyro_results, our_results, scipy_results, slopes
 from benchmarks.accuracy.grids import Columns, levels
-from benchmarks.accuracy.measure import UNDEFINED, Reference, Score, exactly, reference
+from benchmarks.accuracy.measure import UNDEFINED, Reference, Score, exactly, is_determined, reference
 from benchmarks.accuracy.oracle import Oracle
 from benchmarks.accuracy.quantiles import is_out_of_range, quantile_reference, quantile_violation
 from benchmarks.accuracy.special import derivative
@@ -171,8 +171,11 @@ def _judges(family: Any, oracle: Oracle, inputs: Inputs) -> dict[str, Judge]:
     return judges
 
 
-def _of(function: Callable[..., Any], arguments: _Arguments) -> Judge:
-    """Judge results, of one or several components, by a function of the arguments."""
+def _of(function: Callable[..., Any], arguments: _Arguments, determined: bool = False) -> Judge:
+    """Judge results, of one or several components, by a function of the arguments.
+
+    Where they have to be `determined`, points are left out at which an ulp in the arguments leaves a component less than four bits.
+    """
 
     @lru_cache(maxsize=1000)
     def values(*flat: Any) -> list[Any]:
@@ -180,8 +183,11 @@ def _of(function: Callable[..., Any], arguments: _Arguments) -> Judge:
 
     def judge(row: int, answers: dict[str, Any], scores: dict[str, Score]) -> None:
         point = arguments.point(row)
-        for c in range(np.size(next(iter(answers.values())))):
-            truth = _reference(lambda *flat, c=c: values(*flat)[c], point, arguments)
+        size = np.size(next(iter(answers.values())))
+        truths = [_reference(lambda *flat, c=c: values(*flat)[c], point, arguments) for c in range(size)]
+        if determined and not all(t is None or is_determined(t) for t in truths):
+            return
+        for c, truth in enumerate(truths):
             _add(truth, c, point, answers, scores)
 
     return judge
@@ -276,7 +282,7 @@ def _solution(oracle: Oracle, names: Any, known: Any, inputs: Inputs, at_theta: 
             made = oracle.from_expectation(args[:count], *args[count:])
             return [made[i] for i in free]
 
-        return _of(solve, arguments)
+        return _of(solve, arguments, determined=True)
 
     def at(*flat: Any) -> list[Any]:
         return [*_numbers(oracle.expectation(*at_theta.arranged(flat)))]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import mpmath as mp
 import numpy as np
 
-__all__ = ["UNDEFINED", "Reference", "Score", "exactly", "in_range", "reference", "ulp"]
+__all__ = ["UNDEFINED", "Reference", "Score", "exactly", "in_range", "is_determined", "reference", "ulp"]
 
 UNDEFINED = (ValueError, ZeroDivisionError, OverflowError)
 """What definitions raise where they do not apply, at a pole, or far out of any range."""
@@ -25,6 +25,11 @@ class Reference(NamedTuple):
 
     value: Any
     unit: Any
+
+
+def is_determined(truth: Reference) -> bool:
+    """Whether a unit leaves four bits of it."""
+    return bool(truth.unit <= abs(truth.value) / 16)
 
 
 def exactly(x: Any) -> Any:

@@ -34,7 +34,12 @@ at least 0. 0 is as good as the arguments allow; 24 is nothing right. Truth is t
 digits, on a deterministic grid of {rows} points per cell at most, whose parameters and arguments spread over the range of float32:
 near modes, in tails as far as e^−450, near boundaries, beyond them. *n* NaN or *n* ∞ counts results that are NaN, or infinite
 where the truth is finite (or the other way round); — is an operation that does not exist, *?* one that is not measured. Truths
-outside the range of normal numbers are left to tests of limits.
+outside the range of normal numbers are left to tests of limits, and so are parameters of which an ulp in the expectations leaves
+less than four bits.
+
+Not measured are slopes in x on the simplex, on the sphere and of symmetric matrices (off them a density has many extensions, with
+slopes of their own) and of Uniform (which is 0), and what takes mpmath too long: sums over all counts of BetaNegativeBinomial, and
+expectations of GeneralizedInverseGaussian solved for its parameters. Those have tests in float64.
 
 The aim is at most {bound:g} everywhere and no NaN. Cells that miss it are **bold**, and explained below the tables.
 

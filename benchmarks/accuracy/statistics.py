@@ -6,7 +6,7 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 
-from benchmarks.accuracy.measure import Reference, exactly, ulp
+from benchmarks.accuracy.measure import Reference, exactly, is_determined, ulp
 from benchmarks.accuracy.special import derivative
 
 __all__ = ["newton_references"]
@@ -36,6 +36,5 @@ def newton_references(
         return None
     errors = [ulp(exactly(t), np.float32) for t in statistics]
     units = [ulp(theta[i], np.float32) + sum(abs(inverse[i, j]) * errors[j] for j in range(n)) for i in range(n)]
-    if any(unit > abs(t) / 16 for unit, t in zip(units, theta)):
-        return None
-    return [Reference(t, unit) for t, unit in zip(theta, units)]
+    found = [Reference(t, unit) for t, unit in zip(theta, units)]
+    return found if all(is_determined(t) for t in found) else None
