@@ -19,6 +19,7 @@ from surprax.numerics.elementary import (
     is_near,
     log1p_minus,
     log_of_ratio,
+    log_power_minus,
     log_ratio,
     product_minus,
     with_derivatives,
@@ -194,11 +195,9 @@ def _slope_in_rate(x: Array, a: Array, rate: Array) -> Array:
 def _log_gamma_density(x: Array, a: Array, rate: Array) -> Array:
     """log of rate^a x^(a−1) exp(−rate·x)/Γ(a) for x ≥ 0."""
     excess = product_minus(x, rate, a)
-    u = excess / a
     # The largest number stands in for ∞ under the logarithm, lest ∞ − ∞ hide that the density is 0.
-    log_r = log_of_ratio(u, jnp.minimum(x, jnp.finfo(x.dtype).max), a / rate)
-    far = jnp.where(a == 1, 0.0, (a - 1.0) * log_r) - excess
-    return jnp.where(is_near(u), a * log1p_minus(u) - log_r, far) + _log_level(a, rate)
+    finite = jnp.minimum(x, jnp.finfo(x.dtype).max)
+    return log_power_minus(a - 1.0, excess / a, finite, a / rate, excess, -1.0) + _log_level(a, rate)
 
 
 def _kl_excess(b: Array, a: Array, s: Array, r: Array) -> Array:

@@ -13,7 +13,7 @@ from surprax.families.gamma import TWO_PI, Gamma
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import parameter, positive
 from surprax.families.supports import POSITIVE
-from surprax.numerics.elementary import is_near, log1p_minus, log_of_ratio, log_ratio, product_minus, with_derivatives
+from surprax.numerics.elementary import log_of_ratio, log_power_minus, log_ratio, product_minus, with_derivatives
 from surprax.numerics.gamma import log_minus_digamma, stirling_error
 from surprax.numerics.incomplete_gamma import gamma_quantile_from_log, log_gammainc, log_gammaincc
 
@@ -156,6 +156,4 @@ def _log_level(a: Array, rate: Array) -> Array:
 def _log_inverse_gamma_density(x: Array, a: Array, rate: Array) -> Array:
     """log of rate^a x^(−a−1) exp(−rate/x)/Γ(a) for x > 0."""
     u = _relative_excess(x, a, rate)
-    log_r = log_of_ratio(u, rate / a, x)
-    kernel = jnp.where(is_near(u), a * log1p_minus(u) + log_r, (a + 1.0) * log_r - (rate / x - a))
-    return kernel + _log_level(a, rate)
+    return log_power_minus(a + 1.0, u, rate / a, x, rate / x - a, 1.0) + _log_level(a, rate)

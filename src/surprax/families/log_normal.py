@@ -53,8 +53,11 @@ class LogNormal(ExponentialFamily):
     # Density.
 
     def _log_density(self, x: Array) -> Array:
-        log_x = jnp.log(jnp.minimum(x, jnp.finfo(x.dtype).max))
-        return self._of_log._log_density(log_x) - jnp.log(x)
+        largest = jnp.finfo(x.dtype).max
+        log_x = jnp.log(jnp.minimum(x, largest))
+        return (
+            self._of_log._log_density(log_x) - log_x - (jnp.maximum(x, largest) - largest)
+        )  # the last part is 0, or ∞ at ∞
 
     # Moments.
 

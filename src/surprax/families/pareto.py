@@ -14,7 +14,7 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, positive
 from surprax.families.passes import mean_of, no_data, weighted_range
 from surprax.families.supports import POSITIVE, Support
-from surprax.numerics.elementary import log1mexp, log_ratio, scale_divergence
+from surprax.numerics.elementary import log1mexp, log_ratio, scale_divergence, with_derivatives
 
 __all__ = ["Pareto"]
 
@@ -23,6 +23,16 @@ def _carried(x: Array, known: Any) -> Array:
     """log(x/scale), NaN for an impossible x."""
     scale = jnp.asarray(known["scale"], x.dtype)
     return jnp.where(x >= scale, log_ratio(x, scale), jnp.nan)
+
+
+@with_derivatives(
+    lambda x, scale, alpha: -(alpha + 1.0) / x,
+    lambda x, scale, alpha: alpha / scale,
+    lambda x, scale, alpha: 1.0 / alpha - log_ratio(x, scale),
+)
+def _log_density_at(x: Array, scale: Array, alpha: Array) -> Array:
+    """log of α scale^α x^(−α−1) for x ≥ scale."""
+    return log_ratio(alpha, scale) - (alpha + 1.0) * log_ratio(x, scale)
 
 
 @family
@@ -74,7 +84,7 @@ class Pareto(ExponentialFamily):
     # Density.
 
     def _log_density(self, x: Array) -> Array:
-        return log_ratio(self.alpha, x) - self.alpha * log_ratio(x, self.scale)
+        return _log_density_at(x, self.scale, self.alpha)
 
     # Moments.
 

@@ -27,6 +27,7 @@ from surprax.numerics.elementary import (
     log1p_minus,
     log1p_quotient,
     log_of_ratio,
+    log_power_minus,
 )
 from surprax.numerics.gamma import (
     digamma,
@@ -166,10 +167,7 @@ def _log_r(x: Array, a: Array) -> Array:
 def _log_part(x: Array, a: Array, s: Array, n: Array, s_lost: Array, n_lost: Array) -> Array:
     """(a − 1) log r − (n x/s − a)."""
     e = _excess(x, a, s, n, s_lost, n_lost)
-    u = e / a
-    log_r = log_of_ratio(u, x / s, a / n)
-    far = jnp.where(a == 1, 0.0, (a - 1.0) * log_r) - e
-    return jnp.where(is_near(u), a * log1p_minus(u) - log_r, far)
+    return log_power_minus(a - 1.0, e / a, x / s, a / n, e, -1.0)
 
 
 def _slope_in_x(x: Array, a: Array) -> Array:

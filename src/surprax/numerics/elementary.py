@@ -34,6 +34,7 @@ __all__ = [
     "log1p_minus",
     "log1p_quotient",
     "log_of_ratio",
+    "log_power_minus",
     "log_quotient",
     "log_ratio",
     "log_ratio_minus",
@@ -119,11 +120,14 @@ def log1p_minus(u: Array) -> Array:
     >>> print(f"{log1p_minus(1e-4):.4e}")
     -4.9997e-09
     """
-    r = u * (1 / (2 + u))
-    near = r * (2 * (r * r) * atanh_tail(r * r) - u)
     # The minimum lets u = ∞ give −∞, not ∞ − ∞.
     far = jnp.log1p(jnp.minimum(u, jnp.finfo(u.dtype).max)) - u
-    return jnp.where((u >= -2 / 3) & (u <= 2), near, far)
+    return jnp.where(is_near(u), _log1p_minus_near(u), far)
+
+
+def _log1p_minus_near(u: Array) -> Array:
+    r = u * (1 / (2 + u))
+    return r * (2 * (r * r) * atanh_tail(r * r) - u)
 
 
 @with_derivatives(jnp.expm1)
@@ -261,6 +265,16 @@ def log_of_ratio(u: Array, x: Array, y: Array) -> Array:
     return jnp.where(
         near, jnp.log1p(jnp.where(near, u, 0.0)), log_ratio(jnp.where(near, 1.0, x), jnp.where(near, 1.0, y))
     )
+
+
+def log_power_minus(c: Array, u: Array, x: Array, y: Array, fall: Array, rest: float) -> Array:
+    """c log r − fall at r = x/y = 1 + u ≥ 0, where fall = (c − rest)·u: exponents of gamma kind, whose parts cancel near r = 1.
+
+    With u and fall to more digits than the quotient has, it is as good as they are; 0·log 0 is 0. Not to be differentiated.
+    """
+    near = c * _log1p_minus_near(u) + rest * u
+    far = jnp.where(c == 0, 0.0, c * log_quotient(x, y)) - fall
+    return jnp.where(is_near(u), near, far)
 
 
 # Products with logarithms ---------------------------------------------------------------------------------------------
