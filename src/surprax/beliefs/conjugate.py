@@ -67,7 +67,7 @@ def find(prior: type, likelihood: type, known: Any) -> Conjugacy:
         needs = " or ".join(" and ".join(f"{name}=..." for name in row.known) or "no known parameter" for row in rows)
         has = " and ".join(sorted(given)) or "none"
         raise ValueError(
-            f"A {prior.__name__} belief about {likelihood.__name__} needs {needs}; known here: {has}. Say what is known where the"
+            f"The {prior.__name__} belief about {likelihood.__name__} needs {needs}; known here: {has}. Say what is known where the"
             f" evidence is made: {likelihood.__name__}.evidence(x, name=value)."
         )
     of_prior = sorted({row.likelihood.__name__ for row in PAIRS if row.prior is prior})

@@ -26,10 +26,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Constraint:
-    """What a parameter must be, in words and as a test that works on Python numbers and on NumPy arrays."""
+    """What a parameter must be, in words and as a test that works on Python numbers and on NumPy arrays.
+
+    `event_dim`: how many of the last axes the words are about together.
+    """
 
     words: str
     holds: Callable[[Any], Any]
+    event_dim: int = 0
 
 
 _INF = float("inf")
@@ -85,6 +89,6 @@ def check_parameter(owner: str, name: str, value: Any, constraint: Constraint) -
     array = np.asarray(value)
     good = constraint.holds(array)
     if not np.all(good):
-        index = tuple(int(i) for i in np.argwhere(~good)[0])
+        index = tuple(int(i) for i in np.argwhere(~good)[0][: array.ndim - constraint.event_dim])
         where = f" at index {index if len(index) > 1 else index[0]}" if index else ""
         raise ValueError(f"{owner}: {name} must be {constraint.words}; got {array[index]!s}{where}.")

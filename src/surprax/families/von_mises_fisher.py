@@ -35,7 +35,7 @@ def _is_direction(v: Any) -> Any:
     return good & (v == v)
 
 
-unit_vector = Constraint("a vector of length 1, on the last axis", _is_direction)
+unit_vector = Constraint("a vector of length 1, on the last axis", _is_direction, event_dim=1)
 _UNIT_VECTOR = Carrier("x", lambda x: x, None, rank=1)
 
 
