@@ -381,17 +381,22 @@ def _log_factorial_between(mean: Array) -> Array:
 
 def _excess_of(x: Array, mean: Array) -> Array:
     """How far log x! is above the straight line through its values at the two neighbours of the mean."""
-    below = _neighbour(mean)
-    low, high = _gap_of(below, mean), _gap_of(below + 1.0, mean)
+    below, low, high = _neighbours_gaps(mean)
     above_line = _gap_of(x, mean) - (low + (x - below) * (high - low))
     return jnp.where((x == below) | (x == below + 1.0), 0.0, jnp.where(below == 0, log_factorial(x), above_line))
 
 
 def _least_gap(mean: Array) -> Array:
     """How far the mean of log x! is above log Γ(mean + 1) where x is one of the neighbours of the mean."""
-    below = _neighbour(mean)
+    below, low, high = _neighbours_gaps(mean)
     share = mean - below
-    return (1.0 - share) * _gap_of(below, mean) + share * _gap_of(below + 1.0, mean)
+    return (1.0 - share) * low + share * high
+
+
+def _neighbours_gaps(mean: Array) -> tuple[Array, Array, Array]:
+    """The lower neighbour of the mean, and the gaps of both."""
+    below = _neighbour(mean)
+    return below, _gap_of(below, mean), _gap_of(below + 1.0, mean)
 
 
 def _gap_of(x: Array, mean: Array) -> Array:
