@@ -4,6 +4,7 @@ from . import evidence as evidence
 from . import families as families
 from . import game as game
 from . import interop as interop
+from . import models as models
 from . import numerics as numerics
 from . import plots as plots
 from . import units as units
@@ -83,6 +84,11 @@ from .game import play as play
 from .interop import from_numpyro as from_numpyro
 from .interop import to_numpyro as to_numpyro
 from .interop import to_scipy as to_scipy
+from .models import Certificate as Certificate
+from .models import Compressed as Compressed
+from .models import Plan as Plan
+from .models import compress as compress
+from .models import plan as plan
 from .surprise import probability as probability
 from .surprise import surprise as surprise
 from .units import convert as convert

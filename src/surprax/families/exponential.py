@@ -23,7 +23,7 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.numerics.precision import in_float64, is_traced
 from surprax.units import Unit, from_nats
 
-__all__ = ["ExponentialFamily", "direct_log_likelihood"]
+__all__ = ["ExponentialFamily", "at_maximum", "direct_log_likelihood", "excess_of"]
 
 
 class ExponentialFamily(Distribution):
@@ -287,16 +287,16 @@ class ExponentialFamily(Distribution):
     @classmethod
     def _evidence_log_likelihood(cls, e: Moments, q: Any) -> Array:
         """Equation 4: n·(mean log-likelihood at the fit) − n·KL(fit‖q) + Σ log h; directly where there is no fit."""
-        return _score(*_at_maximum(e), q)
+        return _score(*at_maximum(e), q)
 
     @classmethod
     def _evidence_excess(cls, e: Moments, q: Any) -> Array:
         """n·KL(fit‖q), or the negative of the direct log-likelihood where there is no fit."""
-        return _excess(*_at_maximum(e), q)
+        return excess_of(*at_maximum(e), q)
 
 
 @in_float64
-def _at_maximum(e: Moments) -> tuple[Moments, Any, Any]:
+def at_maximum(e: Moments) -> tuple[Moments, Any, Any]:
     """The fit of evidence, and whether it is a maximum; no parameter is held that evidence was told but does not need."""
     needed = {name: e.known[name] for name in e.family.known_parameters}
     fit, outcome = e.family._fit_moments(e._replace(known=needed))
@@ -334,7 +334,8 @@ def _score(e: Moments, fit: Any, ok: Any, q: Any) -> Array:
 
 
 @in_float64
-def _excess(e: Moments, fit: Any, ok: Any, q: Any) -> Array:
+def excess_of(e: Moments, fit: Any, ok: Any, q: Any) -> Array:
+    """n·KL(fit‖q), for the fit of the evidence and whether it is a maximum; the direct form where it is none."""
     _, _, ok, _, _, below, direct = _parts(e, fit, ok, q)
     return jnp.where(ok, below, -direct)
 

@@ -6,7 +6,7 @@ counted, so that a pass over it is a pass over its distinct values.
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from surprax.numerics.precision import float64_scope, in_float64, is_traced, to_
 from surprax.numerics.shapes import one_of_few, padded
 
 __all__ = [
+    "Groups",
     "as_observations",
     "fit_sample",
     "has_moments",
@@ -338,8 +339,17 @@ def _assemble(family: Any, x: Any, weights: Any, known: Any, total: Any, spread:
     return Moments(count, mean, gaps, log_base, known, family)
 
 
-def group_codes(by: Any, rows: int) -> tuple[tuple[Any, ...], np.ndarray]:
+class Groups(NamedTuple):
+    """Labels of groups that have been numbered already, and the number of each row's group."""
+
+    labels: Any
+    codes: np.ndarray
+
+
+def group_codes(by: Any, rows: int) -> tuple[Any, np.ndarray]:
     """Sorted distinct labels, and for each row the number of its label."""
+    if isinstance(by, Groups):
+        return by
     by = np.asarray(by)
     if by.shape != (rows,):
         raise ValueError(f"`by` needs one label per observation; got shape {by.shape} for {rows} observations.")

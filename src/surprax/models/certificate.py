@@ -1,0 +1,161 @@
+"""Certificates: that a rewrite changes nothing, by comparison with the plain model in float64."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro import handlers
+from numpyro.distributions import biject_to
+
+from surprax.models.detached import detached, views
+from surprax.models.reading import strict_ranks_off
+
+__all__ = ["TOLERANCE", "Certificate", "certify"]
+
+TOLERANCE = 1e-6
+"""Largest relative disagreement of energies and gradients."""
+
+ALL_ROWS = 1_000_000
+"""Up to this many rows a comparison reads them all; beyond, it takes a part of them."""
+
+PART = 100_000
+"""How many rows such a part has."""
+
+POINTS = 4
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a comparison of two models found.
+
+    Attributes:
+        error: largest relative disagreement of energies and gradients, over points and sites.
+        errors: the same of each rewritten site.
+        points: at how many random points.
+        rows: how many rows took part, and of how many.
+        of_rows: how many there are.
+        tolerance: up to which `holds`.
+    """
+
+    error: float
+    errors: Mapping[str, float] = field(default_factory=dict)
+    points: int = 0
+    rows: int = 0
+    of_rows: int = 0
+    tolerance: float = TOLERANCE
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two agree."""
+        return self.error <= self.tolerance
+
+    def __str__(self) -> str:
+        part = "all rows" if self.rows == self.of_rows else f"{self.rows:,} of {self.of_rows:,} rows"
+        verdict = "" if self.holds else ", which is too much"
+        return f"certificate {self.error:.0e}{verdict}: energies and gradients at {self.points} points, {part}, in float64"
+
+
+def certify(compressed: Any, rewrite: Callable[..., Any]) -> Certificate | None:
+    """Compare a compressed model with its original; None where nothing was rewritten.
+
+    `rewrite(model, args, kwargs)` makes another one of a part of the rows, where they are very many.
+
+    The points are draws from the prior, and near them. Energies are compared site by site and relative to their size, gradients with
+    respect to the free numbers of the latent sites and relative to the largest.
+    """
+    original = compressed.original
+    rows = max((c.rows for c in compressed.compacts.values()), default=0)
+    if not rows:
+        return None
+    model, args, kwargs = original
+    model, (args, kwargs) = detached(model), views((args, kwargs))
+    used = rows
+    if rows > ALL_ROWS:
+        part = _part(args, kwargs, rows)
+        if part is not None:
+            with strict_ranks_off():
+                thinned = rewrite(model, *part)
+            if {n: c.rule for n, c in thinned.compacts.items()} == {n: c.rule for n, c in compressed.compacts.items()}:
+                compressed, (args, kwargs), used = thinned, part, PART
+    with jax.enable_x64(True), strict_ranks_off(), jax.debug_key_reuse(False):
+        errors = _errors(model, args, kwargs, compressed)
+    return Certificate(max(errors.values()), errors, POINTS, used, rows)
+
+
+def _part(args: Any, kwargs: Any, rows: int) -> tuple[Any, Any] | None:
+    """Some of the rows of all arguments that have that many; None where none has."""
+    chosen = np.sort(np.random.default_rng(0).choice(rows, PART, replace=False))
+    found = False
+
+    def taken(leaf: Any) -> Any:
+        nonlocal found
+        if hasattr(leaf, "shape") and np.ndim(leaf) and leaf.shape[0] == rows:
+            found = True
+            return np.asarray(leaf)[chosen]
+        return PART if isinstance(leaf, int) and not isinstance(leaf, bool) and leaf == rows else leaf
+
+    part = jax.tree.map(taken, (args, kwargs))
+    return part if found else None
+
+
+def _errors(model: Any, args: Any, kwargs: Any, compressed: Any) -> dict[str, float]:
+    """Largest relative error by rewritten site."""
+    names = list(compressed.compacts)
+
+    def terms(run: Any, a: Any, k: Any, free: Mapping[str, Any]) -> dict[str, Any]:
+        """Log-likelihood of each rewritten site at free numbers of the latent sites."""
+
+        def constrain(site: Any) -> Any:
+            if site["type"] == "sample" and not site["is_observed"] and site["name"] in free:
+                return biject_to(site["fn"].support)(free[site["name"]])
+            return None
+
+        known = handlers.substitute(handlers.seed(run, jax.random.key(0)), substitute_fn=constrain)
+        trace = handlers.trace(known).get_trace(*a, **k)
+        return {name: _log_prob(trace[name]) for name in names}
+
+    def compared(free: Any) -> Any:
+        def total(run: Any, a: Any, k: Any) -> Any:
+            def summed(free: Any) -> Any:
+                each = terms(run, a, k, free)
+                return sum(each.values()), each
+
+            (_, each), slope = jax.value_and_grad(summed, has_aux=True)(free)
+            return each, slope
+
+        return total(model, args, kwargs), total(compressed.model, compressed.args, {})
+
+    def draw(key: Any) -> Any:
+        trace = handlers.trace(handlers.seed(model, key)).get_trace(*args, **kwargs)
+        free = {}
+        for name, site in trace.items():
+            if site["type"] == "sample" and not site["is_observed"] and not site["fn"].is_discrete:
+                free[name] = biject_to(site["fn"].support).inv(site["value"])
+        return free
+
+    points = jax.vmap(jax.jit(draw))(jax.random.split(jax.random.key(1), POINTS))
+    # A prior may reach far out: half of the points are drawn towards the middle.
+    middle = jax.tree.map(lambda v: v.at[: POINTS // 2].set(jnp.clip(0.2 * v[: POINTS // 2], -1.0, 1.0)), points)
+    worst = dict.fromkeys(names, 0.0)
+    program = jax.jit(compared)
+    for i in range(POINTS):
+        (plain, slope), (fast, other) = jax.tree.map(np.asarray, program(jax.tree.map(lambda v: v[i], middle)))
+        size = max((float(np.max(np.abs(s), initial=0.0)) for s in slope.values()), default=0.0)
+        apart = max((float(np.max(np.abs(slope[n] - other[n]), initial=0.0)) for n in slope), default=0.0)
+        gradient = apart / max(size, 1.0) if math.isfinite(size) else 0.0
+        for name in names:
+            a, b = float(plain[name]), float(fast[name])
+            energy = 0.0 if a == b or not math.isfinite(a) else abs(a - b) / max(abs(a), 1.0)
+            worst[name] = max(worst[name], energy, gradient)
+            if math.isnan(energy) or math.isnan(gradient):
+                worst[name] = math.inf
+    return worst
+
+
+def _log_prob(site: Mapping[str, Any]) -> Any:
+    value = site["fn"].log_prob(site["value"])
+    return jnp.sum(value if site["scale"] is None else site["scale"] * value)

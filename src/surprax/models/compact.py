@@ -1,0 +1,171 @@
+"""What is left of an observed site: few numbers, and how its log-likelihood comes from them and the interface.
+
+The log-likelihood is told as a constant, found once in float64, and an *energy* that depends on the latent values. The energy is
+small near its optimum and is computed in float64 whatever JAX's default precision: it sums over cells, not over rows, so that this
+costs nothing, and float32 sees its true shape at any number of rows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from surprax.models.cells import Cells
+from surprax.models.rows import Apply, Column, Expression, Key, Table, at_places
+
+__all__ = ["Compact", "Settled", "Store", "in_wide"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Compact:
+    """An observed site in compressed form.
+
+    Attributes:
+        name: of the site.
+        rule: by which it was compressed.
+        rows: how many there were.
+        numbers: how many numbers are left.
+        detail: what they are, in words.
+        tables: the interface, whose arrays go into the energy.
+        arrays: the numbers, a pytree of NumPy arrays.
+        energy: (arrays, tables) → log-likelihood − constant, in nats; traced in float64.
+        constant: the part of the log-likelihood that no latent value changes.
+        family, evidence, parameters: of exponential families, what exact inference needs: the evidence by cell, and
+            (arrays, tables) → the parameters at the cells, by name.
+        gaussian: of Gaussian linear sites, the same (see `surprax.models.gaussian`).
+    """
+
+    name: str
+    rule: str
+    rows: int
+    numbers: int
+    detail: str
+    tables: tuple[Table, ...]
+    arrays: Any
+    energy: Callable[[Any, Sequence[Any]], Any]
+    constant: float
+    family: Any = None
+    evidence: Any = None
+    parameters: Callable[[Any, Sequence[Any]], Mapping[str, Any]] | None = None
+    gaussian: Any = None
+
+    def __repr__(self) -> str:
+        return f"Compact({self.name}: {self.rule}, {self.rows:,} rows → {self.detail})"
+
+    def log_likelihood(self, arrays: Any, tables: Sequence[Any]) -> Any:
+        """The energy, in the precision of the tables; its gradient is computed in float64 too."""
+        return in_wide(self.energy)(arrays, tuple(tables))
+
+
+@dataclass(eq=False)
+class Slot:
+    """A leaf of an expression that stands for arrays elsewhere: a table looked up at a place, or a column."""
+
+    table: int | None
+    array: str | None
+    entries: int = 1
+    order: tuple[int, ...] = ()
+    extra: tuple[int, ...] = ()
+
+
+class Store:
+    """The tables and arrays that settled expressions refer to."""
+
+    def __init__(self) -> None:
+        self.tables: list[Table] = []
+        self.arrays: dict[str, np.ndarray] = {}
+        self._names: dict[Any, str] = {}
+
+    def keep(self, label: Any, array: Any) -> str:
+        if label not in self._names:
+            self._names[label] = f"{len(self._names)}"
+            self.arrays[self._names[label]] = np.asarray(array)
+        return self._names[label]
+
+    def _table(self, table: Table) -> int:
+        for i, have in enumerate(self.tables):
+            if have.source is table.source:
+                return i
+        self.tables.append(table)
+        return len(self.tables) - 1
+
+    def settle(self, e: Expression, cells: Cells, coded: Mapping[Column, tuple[Key, np.ndarray]]) -> "Settled":
+        """An expression at cells, free of the rows."""
+        memo: dict[int, Any] = {}
+        return Settled(self._settle(e, cells, coded, memo))
+
+    def _settle(self, e: Expression, cells: Cells, coded: Any, memo: dict[int, Any]) -> Any:
+        if id(e) not in memo:
+            memo[id(e)] = self._settled(e, cells, coded, memo)
+        return memo[id(e)]
+
+    def _settled(self, e: Expression, cells: Cells, coded: Any, memo: dict[int, Any]) -> Any:
+        if isinstance(e, Apply):
+            return replace(e, arguments=tuple(self._settle(a, cells, coded, memo) for a in e.arguments))
+        if isinstance(e, Table):
+            place = None if e.key is None else self.keep((e.key, id(cells)), cells.places[e.key].astype(np.int32))
+            return Slot(self._table(e), place, e.entries, e.order, e.extra)
+        if e.is_same:
+            return Slot(None, self.keep(e, e.values), extra=e.extra)
+        key, values = coded[e]
+        return Slot(None, self.keep((e, id(cells)), values[cells.places[key]]), extra=e.extra)
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """An expression whose leaves are slots."""
+
+    expression: Any
+
+    def __call__(self, arrays: Mapping[str, Any], tables: Sequence[Any], memo: dict[int, Any] | None = None) -> Any:
+        """Its values at the cells, shape (cells or 1,) + extra."""
+
+        def leaf(slot: Slot) -> Any:
+            if slot.table is None:
+                assert slot.array is not None
+                return jnp.asarray(arrays[slot.array])
+            table = jnp.transpose(jnp.asarray(tables[slot.table]), slot.order).reshape((slot.entries, *slot.extra))
+            return table if slot.array is None else table[jnp.asarray(arrays[slot.array])]
+
+        return at_places(self.expression, leaf, memo)
+
+
+def in_wide(energy: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """energy(arrays, tables), computed in float64 with its gradient in the tables, and rounded to their precision at the end."""
+
+    def wide(tree: Any) -> Any:
+        def widened(leaf: Any) -> Any:
+            leaf = jnp.asarray(leaf)
+            return lax.convert_element_type(leaf, np.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+        return jax.tree.map(widened, tree)
+
+    def dtype_of(tables: Any) -> Any:
+        floats = [t.dtype for t in map(jnp.asarray, jax.tree.leaves(tables)) if jnp.issubdtype(t.dtype, jnp.floating)]
+        return floats[0] if floats else jnp.result_type(float)
+
+    @jax.custom_jvp
+    def value(arrays: Any, tables: Any) -> Any:
+        dtype = dtype_of(tables)
+        with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
+            return lax.convert_element_type(energy(wide(arrays), wide(tables)), dtype)
+
+    @value.defjvp
+    def rule(primals: Any, tangents: Any) -> Any:
+        arrays, tables = primals
+        dtype = dtype_of(tables)
+        with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
+            found, slope = jax.value_and_grad(energy, argnums=1, allow_int=True)(wide(arrays), wide(tables))
+            found = lax.convert_element_type(found, dtype)
+            slopes = [
+                lax.convert_element_type(s, dtype) if jnp.issubdtype(s.dtype, jnp.floating) else None
+                for s in jax.tree.leaves(slope)
+            ]
+        moved = [jnp.sum(s * t) for s, t in zip(slopes, jax.tree.leaves(tangents[1])) if s is not None]
+        return found, sum(moved, jnp.zeros_like(found))
+
+    return value

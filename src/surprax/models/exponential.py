@@ -1,0 +1,139 @@
+"""Observed sites of exponential families: evidence by cell, scored by what the parameters of the cell add to the surprise of the fit."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from surprax.evidence import Moments
+from surprax.families.exponential import at_maximum, excess_of
+from surprax.families.fitting import Groups, make_evidence
+from surprax.models.affine import affine_form
+from surprax.models.cells import Cells, is_plain
+from surprax.models.compact import Compact, Store
+from surprax.models.rows import Column, Expression, at_places, leaves_of
+from surprax.numerics.precision import float64_scope
+
+__all__ = ["by_cells"]
+
+
+def by_cells(site: Any, family: Any) -> Compact | str:
+    """Evidence of the rows of each cell; `site` is an observed site of `surprax.models.rules`. A string says why not."""
+    parameters, exposed = _without_exposure(site, family)
+    if family.__name__ == "Binomial":
+        parameters = {name: e for name, e in parameters.items() if name != "total_count"}
+    cells = site.cells(list(parameters.values()))
+    if isinstance(cells, str):
+        return cells
+    known = {} if family.__name__ == "Binomial" else _known(site, family)
+    if isinstance(known, str):
+        return known
+    evidence = _evidence(site, family, cells, exposed, known)
+    e, fit, ok = at_maximum(evidence)
+    with float64_scope():
+        at_fit = np.where(ok, np.asarray(fit._fitted_log_likelihood()) * e.count, 0.0)
+        at_fit = np.where(ok & (np.asarray(e.count) > 0), at_fit, 0.0)
+    constant = float(np.sum(at_fit) + np.sum(e.log_base))
+    store = Store()
+    settled = {name: store.settle(expression, cells, site.codes()) for name, expression in parameters.items()}
+    arrays = {"slots": store.arrays, "evidence": e, "fit": fit, "ok": ok}
+
+    def at_cells(arrays: Mapping[str, Any], tables: Sequence[Any]) -> dict[str, Any]:
+        memo: dict[int, Any] = {}
+        return {name: expression(arrays["slots"], tables, memo) for name, expression in settled.items()}
+
+    def energy(arrays: Mapping[str, Any], tables: Sequence[Any]) -> Any:
+        given = at_cells(arrays, tables)
+        e = arrays["evidence"]
+        if family.__name__ == "Binomial":
+            given["total_count"] = e.known["total_count"]
+        return -jnp.sum(excess_of(e, arrays["fit"], arrays["ok"], family(**given)))
+
+    numbers = sum(np.size(leaf) for leaf in (e.count, e.mean, e.gaps))
+    rule = "identical rows" if cells.number == 1 else "cells"
+    detail = f"{family.__name__} evidence" + ("" if cells.number == 1 else f" of {cells.number:,} cells")
+    return Compact(
+        site.site.name, rule, site.site.rows, numbers, detail, tuple(store.tables), arrays, energy, constant, family, evidence, at_cells
+    )
+
+
+# Exposure: data by which a rate is multiplied.
+
+_RATES = {"Poisson": "rate", "Exponential": "rate", "Gamma": "rate"}
+
+
+def _without_exposure(site: Any, family: Any) -> tuple[dict[str, Expression], np.ndarray | None]:
+    """The parameters, and by which data the rate of each row is multiplied: None where by none, or where cells tell it as well."""
+    parameters = dict(site.parameters)
+    name = _RATES.get(family.__name__)
+    if name is None or all(not isinstance(leaf, Column) or leaf.is_same for leaf in leaves_of([parameters[name]])):
+        return parameters, None
+    form = affine_form(parameters[name])
+    if form is None or form.offset is not None or len(form.terms) != 1:
+        return parameters, None
+    (term,) = form.terms
+    if term.weight is None or not np.min(term.weight) > 0:
+        return parameters, None
+    parameters[name] = term.node
+    return parameters, np.broadcast_to(np.asarray(term.weight, np.float64), (site.number,))
+
+
+def _evidence(site: Any, family: Any, cells: Cells, exposed: np.ndarray | None, known: dict[str, Any]) -> Moments:
+    y, weights = site.y(), site.weights
+    if family.__name__ == "Binomial":
+        return _binomial(site, family, cells, y, weights)
+    if exposed is None:
+        return _plain(family, cells, y, weights, known)
+    if family.__name__ == "Poisson":
+        base = _plain(family, cells, y, weights, {}).log_base
+        # e^(−c θ) (c θ)^y / y!: in θ, the sum of y in a time of c.
+        total = _sum(exposed, weights, cells)
+        mean = _sum(y, weights, cells) / total
+        own = _sum(np.asarray(y, np.float64) * np.log(exposed), weights, cells)
+        return Moments(total, mean, np.zeros((*total.shape, 0)), base + own, {}, family)
+    found = _plain(family, cells, np.asarray(y, np.float64) * exposed, weights, {})
+    power = _sum(np.log(exposed), weights, cells)  # of the change of the measure
+    return found._replace(log_base=found.log_base + power)
+
+
+def _plain(family: Any, cells: Cells, y: np.ndarray, weights: Any, known: dict[str, Any]) -> Moments:
+    by = Groups(range(cells.number), np.zeros(len(y), np.int32) if cells.codes is None else cells.codes)
+    if cells.number == 1:
+        found = make_evidence(family, y, weights, None, known)
+        spread = {name: np.asarray(v)[None] for name, v in found._arrays().items()}
+        return found._replace(**spread, known={k: np.asarray(v)[None] for k, v in known.items()})
+    return make_evidence(family, y, weights, by, known)._replace(labels=None)
+
+
+def _known(site: Any, family: Any) -> dict[str, Any] | str:
+    """The known parameters that the statistics of a family need; one number each."""
+    known = {}
+    for name in family.known_parameters:
+        column = site.parameters[name]
+        value = at_places(column, lambda leaf: leaf.values) if is_plain(column) else None
+        if value is None:
+            return f"its {name} changes from row to row"
+        known[name] = np.asarray(value)[0]
+    return known
+
+
+def _sum(x: Any, weights: Any, cells: Cells) -> np.ndarray:
+    x = np.asarray(x, np.float64) if weights is None else np.asarray(x, np.float64) * weights
+    return np.array([np.sum(x)]) if cells.codes is None else np.bincount(cells.codes, x, cells.number)
+
+
+def _binomial(site: Any, family: Any, cells: Cells, y: np.ndarray, weights: Any) -> Moments:
+    """Rows of the same chance are one binomial, of all their trials; log C(n, y) does not depend on it."""
+    trials: Column = site.parameters["total_count"]
+    n = np.broadcast_to(np.asarray(trials.values, np.float64), y.shape)
+    x = np.asarray(y, np.float64)
+    bad = ~((x >= 0) & (x <= n) & (x == np.round(x)))
+    if np.any(bad):
+        row = int(np.argmax(bad))
+        raise ValueError(f"row {row} of what it observes is {x[row]:g}, which is no number of successes in {n[row]:g} trials")
+    with float64_scope():
+        base = np.asarray(family._log_base(jnp.asarray(x), {"total_count": jnp.asarray(n)}))
+    count = _sum(np.ones(len(x)), weights, cells)
+    mean, many = _sum(x, weights, cells) / count, _sum(n, weights, cells) / count
+    return Moments(count, mean, np.zeros((*count.shape, 0)), _sum(base, weights, cells), {"total_count": many}, family)

@@ -1,0 +1,101 @@
+"""`plan` and `compress`: read, rewrite, prove, explain."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from surprax.models.certificate import Certificate, certify
+from surprax.models.compressed import Compressed, rewrite
+from surprax.models.explanation import Plan
+
+__all__ = ["CompressionWarning", "compress", "plan"]
+
+GAIN = 0.5
+"""At most this share of the rows may be left of a site: a rewrite that saves less is not worth one."""
+
+
+class CompressionWarning(UserWarning):
+    """A rewrite was dropped because it did not agree with the plain model."""
+
+
+def compress(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Compressed:
+    """A NumPyro model without arguments that has the latent sites and the posterior of `model`, at a cost free of its rows.
+
+    The observed sites of the model, run with these arguments, are replaced by what their likelihood depends on: evidence of all
+    rows, by cell of rows with the same parameters, of the columns of a Gaussian linear model, or counts of distinct rows. A site for
+    which no rule holds stays as it is. Every rewrite is compared with the plain model in float64 (`certificate`), and dropped with a
+    warning if the two disagree.
+
+    Args:
+        model: a NumPyro model: a function with `numpyro.sample` statements.
+        args, kwargs: its arguments, the observations among them.
+
+    Returns:
+        A model for NUTS, SVI, autoguides and `log_density`, called without arguments. `.plan` explains it, `.certificate` is the
+        proof; `.model` and `.args` are it as a function of small arrays, `.log_offset` (in nats) the constant that its log-density
+        leaves out.
+
+    Raises:
+        TypeError: where `model` is no function.
+        ValueError: where it has no sites.
+
+    >>> import jax, numpy as np, numpyro
+    >>> import numpyro.distributions as dist
+    >>> def model(x):
+    ...     rate = numpyro.sample("rate", dist.Exponential(1.0))
+    ...     with numpyro.plate("rows", len(x)):
+    ...         numpyro.sample("x", dist.Poisson(rate), obs=x)
+    >>> x = np.random.default_rng(0).poisson(3.0, 10_000)
+    >>> fast = compress(model, x)
+    >>> log_density = numpyro.infer.util.log_density
+    >>> plain = log_density(model, (x,), {}, {"rate": 2.9})[0] - log_density(model, (x,), {}, {"rate": 3.0})[0]
+    >>> quick = log_density(fast, (), {}, {"rate": 2.9})[0] - log_density(fast, (), {}, {"rate": 3.0})[0]
+    >>> print(f"{abs(plain - quick) < 0.1}, {fast.plan['x'].rule}")
+    True, identical rows
+    """
+    return prepared(model, args, kwargs)
+
+
+def plan(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
+    """What `compress` does with each site of a model, and why: print it.
+
+    For each observed site: the rule, how many rows become how many numbers, how many numbers an evaluation of the gradient reads
+    before and after, or what stands in the way. Costs a pass or two over the data, and the certificate's few evaluations of the plain
+    model (of a part of the rows, where they are more than a million).
+
+    Args:
+        model, args, kwargs: as for `compress`.
+
+    Raises:
+        TypeError, ValueError: as `compress`.
+
+    >>> import numpy as np, numpyro
+    >>> import numpyro.distributions as dist
+    >>> def model(x):
+    ...     rate = numpyro.sample("rate", dist.Exponential(1.0))
+    ...     with numpyro.plate("rows", len(x)):
+    ...         numpyro.sample("x", dist.Poisson(rate), obs=x)
+    >>> plan(model, np.random.default_rng(0).poisson(3.0, 10_000))["x"].detail
+    'Poisson evidence'
+    """
+    return prepared(model, args, kwargs).plan
+
+
+def prepared(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], gain: float = GAIN) -> Compressed:
+    """Rewritten and proved, at a given least gain."""
+    compressed = rewrite(model, args, kwargs, gain)
+    certificate = certify(compressed, lambda m, a, k: rewrite(m, a, k, gain))
+    while certificate is not None and not certificate.holds:
+        wrong = [name for name, error in certificate.errors.items() if not error <= certificate.tolerance]
+        warnings.warn(_complaint(wrong, certificate), CompressionWarning, stacklevel=3)
+        compressed = compressed.without(wrong, "its compressed form disagreed with the plain model")
+        certificate = certify(compressed, lambda m, a, k: rewrite(m, a, k, gain).without(wrong, ""))
+    compressed.certificate = certificate
+    return compressed
+
+
+def _complaint(names: list[str], certificate: Certificate) -> str:
+    return (
+        f"The compressed form of {', '.join(map(repr, names))} must agree with the plain model to {certificate.tolerance:g}; it is"
+        f" {certificate.error:.2g} off at random points, and is not used. Please report the model: this should not happen."
+    )

@@ -1,0 +1,261 @@
+"""Reading a NumPyro model: its sites, and everything they are made of as one graph of values.
+
+The model is run once for its shapes and once to be staged, with the values of latent sites as inputs and data as constants; no row
+is computed. What a site is (a distribution with masks, expansions and events around it) is taken apart while that happens, so that
+its parameters are values of the graph.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as npd
+from numpyro import handlers
+
+from surprax.families.base import Distribution
+from surprax.families.catalogue import FAMILIES
+from surprax.interop.adapter import SurpraxDistribution
+from surprax.interop.numpyro_twins import TWINS
+from surprax.models.graph import Graph, Value
+
+__all__ = ["Reading", "Site", "read", "strict_ranks_off"]
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """One site of the model.
+
+    Attributes:
+        name: of the site.
+        kind: "latent", "observed", "factor", "deterministic", "plate" or what else NumPyro calls it.
+        frames: the plates around it, outermost first: (name, dim, size).
+        infer: the site's `infer` dictionary.
+        tree, leaves: the distribution as a pytree: its definition and its arrays.
+        distribution: class of the distribution, inside of what is put around it.
+        discrete: whether its values are.
+        value: what was observed, or the value of a deterministic site.
+        scale: of its log-density, by `handlers.scale` and subsampling; None for 1.
+        mask: of its log-density; None where nothing is masked.
+        batch_shape: of the distribution, to which mask and scale belong; `sample_shape` is what the statement itself adds.
+        shape: of the log-density of an observed site, one entry for each row; `events` of its last axes come from `to_event`.
+        family: our family of an observed distribution, where there is one.
+        parameters: of `family`, or else of the distribution, by name.
+        event_dims: how many axes of each parameter belong to one row.
+        event_dim: how many axes of the value belong to one row.
+        trouble: why it cannot be read further; None where it can.
+    """
+
+    name: str
+    kind: str
+    frames: tuple[tuple[str, int, int], ...] = ()
+    infer: Mapping[str, Any] = field(default_factory=dict)
+    tree: Any = None
+    leaves: tuple[Value, ...] = ()
+    distribution: type | None = None
+    discrete: bool = False
+    value: Value | None = None
+    scale: Value | None = None
+    mask: Value | None = None
+    batch_shape: tuple[int, ...] = ()
+    sample_shape: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()
+    events: int = 0
+    family: type[Distribution] | None = None
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    event_dims: Mapping[str, int] = field(default_factory=dict)
+    event_dim: int = 0
+    trouble: str | None = None
+
+    @property
+    def rows(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A model, read.
+
+    Attributes:
+        sites: in the order of the model, by name.
+        latents: shapes and dtypes of latent sites, by name.
+        graph: how all values come about; its inputs are named by the latent sites.
+        replayable: whether the model is the sum of its sites, which can be said again in their order without running it.
+        obstacle: where it is not, what stands in the way.
+    """
+
+    sites: Mapping[str, Site]
+    latents: Mapping[str, Any]
+    graph: Graph
+    obstacle: str | None
+
+    @property
+    def replayable(self) -> bool:
+        return self.obstacle is None
+
+
+@contextlib.contextmanager
+def strict_ranks_off() -> Iterator[None]:
+    """Models and NumPyro may rely on NumPy's silent promotion of ranks, also where a user has told JAX to refuse it."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def read(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Reading:
+    """Stage a model in JAX's precision of the moment.
+
+    Raises:
+        TypeError: where `model` is not callable.
+        ValueError: where it has no sites.
+    """
+    if not callable(model):
+        raise TypeError(f"A model is a function that NumPyro can run; got {type(model).__name__}.")
+    with strict_ranks_off(), handlers.block():  # whoever runs NumPyro around this sees nothing of it
+        return _read(model, args, kwargs)
+
+
+def _read(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Reading:
+    def trace(latents: Mapping[str, Any]) -> Mapping[str, Any]:
+        known = handlers.substitute(handlers.seed(model, jax.random.key(0)), data=dict(latents))
+        return handlers.trace(known).get_trace(*args, **kwargs)
+
+    def first_look() -> dict[str, Any]:
+        sites = trace({})
+        return {
+            name: jnp.asarray(site["value"])
+            for name, site in sites.items()
+            if site["type"] == "sample" and not site["is_observed"]
+        }
+
+    latents = jax.eval_shape(first_look)
+    names = list(latents)
+    about: dict[str, Any] = {}
+
+    def stage(*values: Any) -> Any:
+        arrays: dict[str, Any] = {}
+        for name, site in trace(dict(zip(names, values))).items():
+            about[name], arrays[name] = _taken_apart(site)
+        leaves, about[""] = jax.tree.flatten(arrays)
+        about["staged"] = [isinstance(leaf, jax.core.Tracer) for leaf in leaves]
+        about["as they are"] = leaves
+        return [leaf for leaf, staged in zip(leaves, about["staged"]) if staged]
+
+    closed = jax.make_jaxpr(stage)(*latents.values())
+    staged, leaves, tree = about.pop("staged"), about.pop("as they are"), about.pop("")
+    graph = Graph(closed, names)
+    outputs = iter(graph.outputs)
+    values = [next(outputs) if is_staged else _constant(leaf) for is_staged, leaf in zip(staged, leaves)]
+    arrays = jax.tree.unflatten(tree, values)
+    sites = {name: Site(name, **about[name], **arrays[name]) for name in about}
+    if not any(site.kind in ("latent", "observed", "factor") for site in sites.values()):
+        raise ValueError("A model has at least one numpyro.sample statement; this one made none.")
+    return Reading(sites, latents, graph, _obstacle(sites))
+
+
+def _constant(leaf: Any) -> Value:
+    leaf = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+    return Value(tuple(leaf.shape), leaf.dtype, True, constant=leaf)
+
+
+def _obstacle(sites: Mapping[str, Site]) -> str | None:
+    """Why a model cannot be said again site by site."""
+    for site in sites.values():
+        if site.kind not in ("latent", "observed", "factor", "deterministic", "plate"):
+            return f"site {site.name!r} is of kind {site.kind}"
+        if site.kind == "latent" and site.discrete:
+            return f"latent site {site.name!r} is discrete"
+        if site.kind == "plate" and site.trouble:
+            return site.trouble
+    return None
+
+
+def _taken_apart(site: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is known of a site now, and its arrays."""
+    kind, fn, value = site["type"], site.get("fn"), site["value"]
+    frames = tuple((f.name, f.dim, f.size) for f in site.get("cond_indep_stack", ()))
+    if kind != "sample":
+        about: dict[str, Any] = {"kind": kind, "frames": frames}
+        if kind == "plate":
+            size, part = site["args"]
+            if part is not None and part != size:
+                about["trouble"] = f"plate {site['name']!r} takes a part of its {size} rows anew at each step"
+        return about, {"value": value if kind == "deterministic" else None}
+    observed = site["is_observed"]
+    auxiliary = isinstance(fn, npd.Unit) if hasattr(npd, "Unit") else type(fn).__name__ == "Unit"
+    leaves, tree = jax.tree.flatten(fn)
+    about = {
+        "kind": "latent" if not observed else "factor" if auxiliary else "observed",
+        "frames": frames,
+        "infer": dict(site["infer"]),
+        "tree": tree,
+        "sample_shape": tuple(site["kwargs"].get("sample_shape", ())),
+        "batch_shape": tuple(fn.batch_shape),
+        "discrete": bool(fn.is_discrete),
+    }
+    arrays: dict[str, Any] = {"leaves": leaves, "scale": site["scale"]}
+    arrays["value"] = value if observed else None
+    if not observed or auxiliary:
+        base, about["mask"], _, _ = _unwrapped(fn) if not auxiliary else (fn, None, 0, ())
+        arrays["mask"] = about.pop("mask")
+        about["distribution"] = type(base)
+        return about, arrays
+    base, arrays["mask"], events, trouble = _unwrapped(fn)
+    about["trouble"] = trouble
+    about["distribution"] = type(base)
+    about["event_dim"] = base.event_dim
+    batch = tuple(fn.batch_shape) + tuple(fn.event_shape[:events])
+    data = jnp.shape(value)
+    about["shape"] = np.broadcast_shapes(batch, data[: len(data) - base.event_dim])
+    about["events"] = events
+    family, parameters, event_dims = _parameters(base)
+    about["family"], about["event_dims"] = family, event_dims
+    arrays["parameters"] = parameters
+    return about, arrays
+
+
+def _unwrapped(fn: Any) -> tuple[Any, Any, int, str | None]:
+    """The distribution inside masks, expansions and `to_event`: itself, the mask, the number of axes that `to_event` took."""
+    mask, events = None, 0
+    while True:
+        if isinstance(fn, npd.MaskedDistribution):
+            own = jnp.asarray(fn._mask)
+            if events:
+                return fn, None, 0, "a mask inside of to_event"
+            mask = own if mask is None else mask & own
+            fn = fn.base_dist
+        elif isinstance(fn, npd.Independent):
+            events += fn.reinterpreted_batch_ndims
+            fn = fn.base_dist
+        elif isinstance(fn, npd.ExpandedDistribution):
+            fn = fn.base_dist
+        else:
+            return fn, mask, events, None
+
+
+def _parameters(base: Any) -> tuple[type[Distribution] | None, dict[str, Any], dict[str, int]]:
+    """Our family of a distribution and its parameters, or NumPyro's own parameters where there is none."""
+    if isinstance(base, SurpraxDistribution):
+        ours = base.surprax
+        family = type(ours)
+        if all(meta["constraint"] is not None for meta in family.parameters.values()):
+            return _ours(family, {name: getattr(ours, name) for name in family.parameters})
+        return None, {}, {}
+    twin = TWINS.get(type(base).__name__)
+    if twin is not None and type(base) is getattr(npd, twin.theirs) and twin.family in FAMILIES:
+        return _ours(FAMILIES[twin.family], twin.to_ours(base))
+    names = [name for name in type(base).arg_constraints if getattr(base, name, None) is not None]
+    event_dims = {name: getattr(type(base).arg_constraints[name], "event_dim", 0) for name in names}
+    return None, {name: jnp.asarray(getattr(base, name)) for name in names}, event_dims
+
+
+def _ours(family: type[Distribution], parameters: Mapping[str, Any]) -> tuple[Any, dict[str, Any], dict[str, int]]:
+    given = {name: jnp.asarray(value) for name, value in parameters.items()}
+    # An alternative parameter (logits for probs) has the axes of the one that the family holds.
+    event_dims = {
+        name: family.parameters[name]["event_dim"] if name in family.parameters else max((m["event_dim"] for m in family.parameters.values()), default=0)
+        for name in given
+    }
+    return family, given, event_dims

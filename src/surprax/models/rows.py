@@ -1,0 +1,492 @@
+"""How a value depends on the row: expressions over the rows of a site.
+
+A parameter of an observed distribution has one entry for each row. Followed back through the graph it becomes an expression of
+three kinds of leaves,
+
+    Column   data: one number for each row
+    Table    row-free: an array computed from latent values, of which each row takes the entry that its key names
+    Apply    an operation on the entries of one row
+
+The tables are the interface: all that rows know of the latent sites. An operation that mixes rows, or that is not known here,
+ends the way back: its result is a table with one entry for each row.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from surprax.models.graph import Operation, Value, evaluate
+
+__all__ = ["Apply", "Column", "Expression", "Key", "Rows", "Table", "at_places", "children", "elementwise", "leaves_of", "picked"]
+
+EXTRA, ONE = -1, -2
+"""What an axis is that is not one of the rows: one within the entry of a row; one of length 1 that is left out."""
+
+_ELEMENTWISE = frozenset(
+    "abs acos acosh add and asin asinh atan atan2 atanh cbrt ceil clamp convert_element_type copy copy_p cos cosh digamma div eq"
+    " erf erf_inv erfc exp exp2 expm1 floor ge gt igamma igammac imag integer_pow is_finite le lgamma log log1p logistic lt max"
+    " min mul ne neg nextafter not or pow real regularized_incomplete_beta rem round rsqrt select_n sign sin sinh sqrt square"
+    " stop_gradient sub tan tanh xor".split()
+)
+
+_SHAPES = frozenset(("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose"))
+
+_WITHIN = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "dot_general", "slice"))
+"""Operations that are followed where they stay within the entry of a row."""
+
+
+@dataclass(eq=False)
+class Key:
+    """Which entry of a table each row takes: whole numbers from 0 to size − 1, shape (rows,)."""
+
+    values: np.ndarray
+    size: int
+
+
+@dataclass(eq=False)
+class Column:
+    """Data: shape (rows,) + extra axes, or (1,) + extra axes where all rows have the same."""
+
+    values: Any
+    extra: tuple[int, ...] = ()
+
+    @property
+    def is_same(self) -> bool:
+        return self.values.shape[0] == 1
+
+
+@dataclass(eq=False)
+class Table:
+    """Row-free: `source` with its row axes (in that order) flattened first, then the extra axes; `key` None for one entry."""
+
+    source: Value
+    order: tuple[int, ...]
+    entries: int
+    key: Key | None
+    extra: tuple[int, ...] = ()
+    per_row: bool = False
+    reason: str | None = None
+
+    def of(self, array: Any) -> Any:
+        """(entries,) + extra, from the array of the source."""
+        return jnp.transpose(jnp.asarray(array), self.order).reshape((self.entries, *self.extra))
+
+
+@dataclass(eq=False)
+class Apply:
+    """An operation on the entries of one row. `function` takes arrays (rows or 1,) + extra axes; `name` says which it is."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple["Expression", ...]
+    extra: tuple[int, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    primitive: Any = None
+
+
+type Expression = Column | Table | Apply
+
+
+class MixedError(Exception):
+    """An operation cannot be followed row by row; the message says which and why."""
+
+
+def children(e: Expression) -> tuple[Expression, ...]:
+    return e.arguments if isinstance(e, Apply) else ()
+
+
+def leaves_of(expressions: Iterable[Expression]) -> list[Any]:
+    """The distinct tables and columns of expressions, in the order of their first use."""
+    seen: dict[int, Any] = {}
+    leaves: dict[int, Any] = {}
+    stack = list(reversed(list(expressions)))
+    while stack:
+        e = stack.pop()
+        if id(e) in seen:
+            continue
+        seen[id(e)] = e
+        if isinstance(e, Apply):
+            stack.extend(reversed(e.arguments))
+        else:
+            leaves[id(e)] = e
+    return list(leaves.values())
+
+
+def at_places(e: Expression, leaf: Callable[[Any], Any], memo: dict[int, Any] | None = None) -> Any:
+    """The value of an expression at some rows, from those of its leaves: shape (rows or 1,) + extra."""
+    memo = {} if memo is None else memo
+    if id(e) not in memo:
+        memo[id(e)] = (
+            e.function(*(at_places(a, leaf, memo) for a in e.arguments)) if isinstance(e, Apply) else leaf(e)
+        )
+    return memo[id(e)]
+
+
+class Rows:
+    """The rows of one site: entries of its log-density, in C order.
+
+    `kept` are the numbers of those rows that count (of positive weight), None for all. Where `blind`, no data are looked at, and
+    only the tables of expressions mean anything.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], memo: dict[Value, Any], kept: np.ndarray | None = None, *, blind: bool = False
+    ) -> None:
+        self.shape, self.kept, self.blind = shape, kept, blind
+        self.number = math.prod(shape) if kept is None else len(kept)
+        self._known = memo
+        self._expressions: dict[Any, Expression] = {}
+        self._keys: dict[Any, Key] = {}
+        self._fronts: dict[Value, frozenset[Value]] = {}
+
+    # What is known.
+
+    def known(self, value: Value) -> Any:
+        """The array of a value that no latent site changes."""
+        return evaluate([value], {}, self._known)[0]
+
+    def axes_of(self, value: Value, event_dim: int = 0) -> tuple[int, ...]:
+        """The axes of an array that broadcasts against the rows, with `event_dim` more on its right."""
+        batch = len(value.shape) - event_dim
+        rows = len(self.shape)
+        axes = [ONE if n == 1 and (rows - batch + i < 0) else rows - batch + i for i, n in enumerate(value.shape[:batch])]
+        return (*axes, *(EXTRA,) * event_dim)
+
+    def column(self, value: Value, axes: tuple[int, ...]) -> Column:
+        """A known value, spread over the rows."""
+        label = (value, axes)
+        if label not in self._expressions:
+            array = np.broadcast_to(np.zeros((), value.dtype), value.shape) if self.blind else self.known(value)
+            self._expressions[label] = self._column(array, axes)
+        return self._expressions[label]  # type: ignore[return-value]
+
+    def _column(self, array: Any, axes: tuple[int, ...]) -> Column:
+        if self.blind:
+            same = all(n == 1 for n, a in zip(array.shape, axes) if a >= 0)
+            extra = tuple(n for n, a in zip(array.shape, axes) if a == EXTRA)
+            return Column(np.broadcast_to(np.zeros((), array.dtype), (1 if same else 2, *extra)), extra)
+        array = np.asarray(array)
+        extra = tuple(n for n, a in zip(array.shape, axes) if a == EXTRA)
+        order = sorted((i for i, a in enumerate(axes) if a >= 0), key=lambda i: axes[i])
+        rest = [i for i, a in enumerate(axes) if a == EXTRA]
+        array = array.transpose([*order, *rest, *(i for i, a in enumerate(axes) if a == ONE)])
+        sizes = dict(zip((axes[i] for i in order), array.shape))
+        if all(n == 1 for n in sizes.values()):
+            return Column(array.reshape((1, *extra)), extra)
+        full = tuple(sizes.get(a, 1) for a in range(len(self.shape)))
+        array = np.broadcast_to(array.reshape((*full, *extra)), (*self.shape, *extra)).reshape((-1, *extra))
+        return Column(array if self.kept is None else array[self.kept], extra)
+
+    # The way back.
+
+    def follow(self, value: Value, axes: tuple[int, ...]) -> Expression:
+        """The expression of a value whose axes are those."""
+        label = (value, axes)
+        if label not in self._expressions:
+            self._expressions[label] = self._follow(value, axes)
+        return self._expressions[label]
+
+    def _follow(self, value: Value, axes: tuple[int, ...]) -> Expression:
+        if value.known:
+            return self.column(value, axes)
+        spread = any(a >= 0 and n > 1 for a, n in zip(axes, value.shape))
+        inner = value.inner
+        if not spread or value in self.front(value):
+            return self._table(value, axes)
+        try:
+            operation = inner.operation
+            assert operation is not None
+            return self._through(operation, inner, axes)
+        except MixedError as trouble:
+            return self._table(value, axes, str(trouble))
+
+    def _table(self, value: Value, axes: tuple[int, ...], reason: str | None = None) -> Table:
+        rows = [i for i, (a, n) in enumerate(zip(axes, value.shape)) if a >= 0]
+        rows.sort(key=lambda i: axes[i])
+        rest = [i for i in range(len(axes)) if axes[i] == EXTRA]
+        ones = [i for i in range(len(axes)) if axes[i] == ONE]
+        extra = tuple(value.shape[i] for i in rest)
+        entries = math.prod(value.shape[i] for i in rows)
+        key = None
+        if entries > 1:
+            key = self._position(tuple((axes[i], value.shape[i]) for i in rows))
+        return Table(value, (*ones, *rows, *rest), entries, key, extra, entries == math.prod(self.shape), reason)
+
+    def _position(self, axes: tuple[tuple[int, int], ...]) -> Key:
+        """The key of an array that lies along some of the axes of the rows."""
+        label = ("position", axes)
+        if label not in self._keys:
+            sizes = dict(axes)
+            entries = math.prod(sizes.values())
+            if self.blind:
+                return Key(np.zeros(0, np.int32), entries)
+            place = np.arange(entries, dtype=np.int32).reshape([sizes.get(a, 1) for a in range(len(self.shape))])
+            values = np.broadcast_to(place, self.shape).reshape(-1)
+            self._keys[label] = Key(values if self.kept is None else values[self.kept], entries)
+        return self._keys[label]
+
+    def front(self, value: Value) -> frozenset[Value]:
+        """Where the way back from a value ends: the smallest arrays, taken together, that it is computed from row by row."""
+        if value in self._fronts:
+            return self._fronts[value]
+        stack = [value]
+        while stack:
+            v = stack[-1]
+            ends = self._ends(v)
+            missing = [e for e in ends if e not in self._fronts]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            self._fronts[v] = self._smaller(v, ends)
+        return self._fronts[value]
+
+    def _ends(self, value: Value) -> tuple[Value, ...]:
+        """The values that an operation takes row by row; none where it cannot be followed."""
+        operation = value.inner.operation
+        if value.known or operation is None:
+            return ()
+        if operation.name == "gather" or operation.name in _ELEMENTWISE | _SHAPES | _WITHIN:
+            return tuple(v for v in operation.inputs if not v.known)
+        return ()
+
+    def _smaller(self, value: Value, ends: tuple[Value, ...]) -> frozenset[Value]:
+        if value.known:
+            return frozenset()
+        operation = value.inner.operation
+        if not ends or operation is None:
+            return frozenset((value,))
+        # What is gathered from is looked up as it is.
+        sets = [frozenset((e,)) if operation.name == "gather" else self._fronts[e] for e in ends]
+        union = frozenset().union(*sets)
+        return union if sum(v.size for v in union) < value.size else frozenset((value,))
+
+    # One operation.
+
+    def _through(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
+        name = operation.name
+        if name in _ELEMENTWISE:
+            return self._elementwise(operation, axes)
+        rule = getattr(self, f"_through_{name}", None)
+        if name.startswith("reduce_") and name in _WITHIN:
+            rule = self._through_reduce
+        if rule is None:
+            raise MixedError(f"operation {name!r} is not followed row by row")
+        return rule(operation, value, axes)
+
+    def _elementwise(self, operation: Operation, axes: tuple[int, ...]) -> Expression:
+        shape = operation.outputs[0].shape
+        extra = tuple(n for n, a in zip(shape, axes) if a == EXTRA)
+        arguments = tuple(self.follow(v, axes if v.shape == shape else ()) for v in operation.inputs)
+        if any(v.shape not in (shape, ()) for v in operation.inputs):
+            raise MixedError(f"operation {operation.name!r} takes shapes {[v.shape for v in operation.inputs]}")
+        return elementwise(operation.primitive, operation.params, arguments, extra)
+
+    def _through_broadcast_in_dim(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
+        source, places = operation.inputs[0], operation.params["broadcast_dimensions"]
+        of_source = tuple(axes[p] for p in places)
+        inside = self.follow(source, of_source)
+        return _spread(inside, [i for i, a in enumerate(axes) if a == EXTRA], places, value.shape)
+
+    def _through_squeeze(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
+        source, gone = operation.inputs[0], operation.params["dimensions"]
+        gone = [d % len(source.shape) for d in gone]
+        rest = iter(axes)
+        return self.follow(source, tuple(ONE if i in gone else next(rest) for i in range(len(source.shape))))
+
+    def _through_reshape(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
+        source = operation.inputs[0]
+        if [n for n in source.shape if n != 1] != [n for n in value.shape if n != 1]:
+            raise MixedError(f"a reshape from {source.shape} to {value.shape} mixes rows")
+        wide = iter([(i, a) for i, (n, a) in enumerate(zip(value.shape, axes)) if n != 1])
+        of_source, places = [], []
+        for n in source.shape:
+            place, axis = next(wide) if n != 1 else (None, ONE)
+            of_source.append(axis)
+            if place is not None:
+                places.append(place)
+        inside = self.follow(source, tuple(of_source))
+        return _spread(inside, [i for i, a in enumerate(axes) if a == EXTRA], places, value.shape)
+
+    _through_expand_dims = _through_reshape
+
+    def _through_transpose(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
+        source, order = operation.inputs[0], operation.params["permutation"]
+        of_source = [ONE] * len(order)
+        for place, source_axis in enumerate(order):
+            of_source[source_axis] = axes[place]
+        inside = self.follow(source, tuple(of_source))
+        extras = [i for i, a in enumerate(of_source) if a == EXTRA]
+        wanted = [order[i] for i, a in enumerate(axes) if a == EXTRA]
+        if wanted == extras:
+            return inside
+        turn = (0, *(1 + extras.index(i) for i in wanted))
+        extra = tuple(n for n, a in zip(value.shape, axes) if a == EXTRA)
+        return Apply("transpose", lambda v: jnp.transpose(v, turn), (inside,), extra)
+
+    def _through_reduce(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
+        source, gone = operation.inputs[0], tuple(operation.params["axes"])
+        rest = iter(axes)
+        of_source = tuple(EXTRA if i in gone else next(rest) for i in range(len(source.shape)))
+        inside = self.follow(source, of_source)
+        extras = [i for i, a in enumerate(of_source) if a == EXTRA]
+        places = tuple(1 + extras.index(i) for i in gone)
+        function = {"reduce_sum": jnp.sum, "reduce_max": jnp.max, "reduce_min": jnp.min, "reduce_prod": jnp.prod}[operation.name]
+        extra = tuple(n for n, a in zip(value.shape, axes) if a == EXTRA)
+        return Apply(operation.name, functools.partial(function, axis=places), (inside,), extra, {"places": places})
+
+    def _through_slice(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
+        source, params = operation.inputs[0], operation.params
+        whole = [n == m for n, m in zip(source.shape, value.shape)]
+        if any(a >= 0 and not w for a, w in zip(axes, whole)):
+            raise MixedError("a slice takes some rows of a value that latent sites change")
+        inside = self.follow(source, tuple(EXTRA if a == ONE and not w else a for a, w in zip(axes, whole)))
+        strides = params["strides"] or (1,) * len(axes)
+        cut = tuple(
+            slice(b, e, s)
+            for b, e, s, a, w in zip(params["start_indices"], params["limit_indices"], strides, axes, whole)
+            if a == EXTRA or (a == ONE and not w)
+        )
+        dropped = [
+            1 + k
+            for k, (a, w) in enumerate((a, w) for a, w in zip(axes, whole) if a == EXTRA or (a == ONE and not w))
+            if a == ONE
+        ]
+        extra = tuple(n for n, a in zip(value.shape, axes) if a == EXTRA)
+        return Apply("slice", lambda v: jnp.squeeze(v[(slice(None), *cut)], tuple(dropped)), (inside,), extra, {"cut": cut})
+
+    def _through_dot_general(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
+        left, right = operation.inputs
+        (left_sum, right_sum), (left_batch, right_batch) = operation.params["dimension_numbers"]
+        left_free = [i for i in range(len(left.shape)) if i not in (*left_sum, *left_batch)]
+        right_free = [i for i in range(len(right.shape)) if i not in (*right_sum, *right_batch)]
+        places = iter(range(len(value.shape)))
+        of_left, of_right = [EXTRA] * len(left.shape), [EXTRA] * len(right.shape)
+        names_left, names_right, names_out = [""] * len(left.shape), [""] * len(right.shape), ""
+        letters = iter("abcdefghijklmnopqrstuvwxyz")
+        for i, j in zip(left_batch, right_batch):
+            axis, letter = axes[next(places)], next(letters)
+            of_left[i] = of_right[j] = axis
+            if axis == EXTRA:
+                names_left[i] = names_right[j] = letter
+                names_out += letter
+        for free, of, names in ((left_free, of_left, names_left), (right_free, of_right, names_right)):
+            for i in free:
+                axis, letter = axes[next(places)], next(letters)
+                of[i] = axis
+                if axis == EXTRA:
+                    names[i] = letter
+                    names_out += letter
+        for i, j in zip(left_sum, right_sum):
+            names_left[i] = names_right[j] = next(letters)
+        formula = f"...{''.join(names_left)},...{''.join(names_right)}->...{names_out}"
+        arguments = (self.follow(left, tuple(of_left)), self.follow(right, tuple(of_right)))
+        extra = tuple(n for n, a in zip(value.shape, axes) if a == EXTRA)
+        plain = not names_out and all(len(a.extra) == 1 for a in arguments)
+        return Apply(
+            "dot" if plain else "einsum",
+            lambda a, b: jnp.einsum(formula, a, b, precision=lax.Precision.HIGHEST),
+            arguments,
+            extra,
+        )
+
+    def _through_gather(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
+        source, indices = operation.inputs
+        d, sizes = operation.params["dimension_numbers"], operation.params["slice_sizes"]
+        if not indices.known:
+            raise MixedError("an index depends on latent sites")
+        picked = d.start_index_map
+        whole = [i for i in range(len(source.shape)) if i not in picked]
+        if d.operand_batching_dims or any(sizes[i] != 1 for i in picked) or any(sizes[i] != source.shape[i] for i in whole):
+            raise MixedError("a gather takes more than single entries")
+        batch = [i for i in range(len(value.shape)) if i not in d.offset_dims]
+        if any(axes[i] >= 0 and value.shape[i] > 1 for i in d.offset_dims) or any(axes[i] == EXTRA for i in batch):
+            raise MixedError("a gather whose results lie along other axes than the rows")
+        key = self._looked_up(indices, tuple(axes[i] for i in batch), tuple(source.shape[i] for i in picked), operation)
+        extra = tuple(n for n, a in zip(value.shape, axes) if a == EXTRA)
+        kept_one = [i for i in picked if i not in d.collapsed_slice_dims]
+        if kept_one:
+            raise MixedError("a gather that keeps the axes it picks from")
+        table = Table(source, (*picked, *whole), math.prod(source.shape[i] for i in picked), key, tuple(source.shape[i] for i in whole))
+        if table.extra == extra:
+            return table
+        places = [i for i in d.offset_dims if axes[i] == EXTRA]
+        return _spread(table, [i for i, a in enumerate(axes) if a == EXTRA], places, value.shape)
+
+    def _looked_up(self, indices: Value, axes: tuple[int, ...], sizes: tuple[int, ...], operation: Operation) -> Key:
+        label = (indices, axes, sizes)
+        if self.blind:
+            return Key(np.zeros(0, np.int32), math.prod(sizes))
+        if label not in self._keys:
+            array = np.asarray(self.known(indices))
+            low, high = array.min(initial=0), array.max(initial=0)
+            strides = np.cumprod((1, *sizes[:0:-1]))[::-1]
+            flat = None
+            for j, (size, stride) in enumerate(zip(sizes, strides)):
+                one = array[..., j]
+                if (low < 0 or high >= size) and one.size and (one.min() < 0 or one.max() >= size):
+                    # Beyond the ends, JAX takes the entry at the end or fills in.
+                    if "FILL" in str(operation.params["mode"]):
+                        raise MixedError("an index is outside of what it picks from")
+                    one = np.clip(one, 0, size - 1)
+                one = one if stride == 1 else one * stride
+                flat = one if flat is None else flat + one
+            column = self._column(flat, axes)
+            values = np.broadcast_to(column.values, (self.number,)) if column.is_same else column.values
+            self._keys[label] = Key(values, math.prod(sizes))
+        return self._keys[label]
+
+
+def elementwise(primitive: Any, params: Mapping[str, Any], arguments: tuple[Expression, ...], extra: tuple[int, ...]) -> Apply:
+    """A primitive that works entry by entry."""
+
+    def function(*arrays: Any) -> Any:
+        return primitive.bind(*_level(arrays, len(extra)), **params)
+
+    return Apply(primitive.name, function, arguments, extra, params, primitive)
+
+
+def picked(e: Expression, place: tuple[int, ...]) -> Expression:
+    """One entry of the extra axes."""
+    if not e.extra:
+        return e
+    if isinstance(e, Column):
+        return Column(e.values[(slice(None), *place)])
+    if isinstance(e, Apply) and e.primitive is not None:
+        return elementwise(e.primitive, e.params, tuple(picked(a, place) for a in e.arguments), ())
+    if isinstance(e, Apply) and e.name == "spread":
+        (inside,), own = e.arguments, e.params["own"]
+        return picked(inside, tuple(0 if n == 1 else place[i] for n, i in zip(inside.extra, own)))
+    return Apply("pick", lambda v: v[(slice(None), *place)], (e,), (), {"place": place})
+
+
+def _level(arrays: Sequence[Any], extra: int) -> Sequence[Any]:
+    """Arrays (rows or 1,) + extra, of one shape, as primitives want them."""
+    arrays = [jnp.asarray(a) for a in arrays]
+    arrays = [a.reshape(a.shape + (1,) * (1 + extra - a.ndim)) for a in arrays]
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    return [jnp.broadcast_to(a, shape) for a in arrays]
+
+
+def _spread(inside: Expression, extras: Sequence[int], places: Sequence[int], shape: tuple[int, ...]) -> Expression:
+    """An expression with further extra axes; `places` are the axes of the result that those of the source became."""
+    extra = tuple(shape[i] for i in extras)
+    if inside.extra == extra:
+        return inside
+    own = [k for k, i in enumerate(extras) if i in places]
+    if len(own) != len(inside.extra):
+        raise MixedError("a broadcast along the entries of a row")
+    narrow = [1] * len(extras)
+    for k, n in zip(own, inside.extra):
+        narrow[k] = n
+
+    def function(v: Any) -> Any:
+        return jnp.broadcast_to(v.reshape((v.shape[0], *narrow)), (v.shape[0], *extra))
+
+    return Apply("spread", function, (inside,), extra, {"own": own})

@@ -1,0 +1,260 @@
+"""Which rule compresses an observed site, if any: identical rows, cells, Gaussian linear, counted rows."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from surprax.families.exponential import ExponentialFamily
+from surprax.families.fitting import has_moments
+from surprax.models import exponential
+from surprax.models.cells import Cells, join, key_of_column, keys_of
+from surprax.models.compact import Compact, Store
+from surprax.models.gaussian import gaussian_linear
+from surprax.models.graph import Value
+from surprax.models.reading import Site
+from surprax.models.rows import Column, Expression, Key, Rows, Table, leaves_of
+
+__all__ = ["Kept", "compress_site"]
+
+GAIN = 0.5
+"""What is left must be at most this share of the rows: a rewrite that saves less is not worth one."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A site that stays as it is, and why."""
+
+    reason: str
+
+
+def compress_site(site: Site, memo: dict[Value, Any], gain: float = GAIN) -> Compact | Kept:
+    """The site by the first rule that applies, or what stands in the way of all."""
+    if site.trouble:
+        return Kept(site.trouble)
+    if site.value is None or not site.value.known:
+        return Kept("what it observes depends on latent sites")
+    for what, value in (("its mask", site.mask), ("its scale by handlers.scale", site.scale)):
+        if value is not None and not value.known:
+            return Kept(f"{what} depends on latent sites")
+    if not site.parameters:
+        name = site.distribution.__name__ if site.distribution else "?"
+        return Kept(f"{name} has no parameters that could be read")
+    try:
+        return _Observed(site, memo, gain).compressed()
+    except ValueError as error:  # observations that the family does not take
+        return Kept(str(error))
+
+
+class _Observed:
+    """An observed site whose rows are at hand."""
+
+    def __init__(self, site: Site, memo: dict[Value, Any], gain: float) -> None:
+        self.site, self.gain = site, gain
+        everything = Rows(site.shape, memo)
+        self.weights, kept = _weights(everything, site)
+        self.rows = Rows(site.shape, memo, kept)
+        if kept is not None and self.weights is not None:
+            self.weights = self.weights[kept]
+        assert site.value is not None
+        self.values = self.rows.column(site.value, self.rows.axes_of(site.value, site.event_dim))
+        if self.values.is_same:
+            rows = np.broadcast_to(np.asarray(self.values.values), (self.rows.number, *self.values.extra))
+            self.values = Column(rows, self.values.extra)
+        self.parameters = {
+            name: self.rows.follow(value, self.rows.axes_of(value, site.event_dims[name]))
+            for name, value in site.parameters.items()
+        }
+        self._coded: dict[Column, tuple[Key, np.ndarray] | None] = {}
+
+    @property
+    def number(self) -> int:
+        return self.rows.number
+
+    @property
+    def most(self) -> int:
+        """How many cells are worth it."""
+        return max(int(self.gain * self.number), 1)
+
+    def y(self) -> np.ndarray:
+        return np.asarray(self.values.values)
+
+    def compressed(self) -> Compact | Kept:
+        if self.number == 0:
+            return Kept("none of its rows counts")
+        family = self.site.family
+        if family is None:
+            return self.counted()
+        reasons = []
+        by_cells = self.by_cells()
+        if isinstance(by_cells, Compact):
+            return by_cells
+        reasons.append(by_cells)
+        if family.__name__ in ("Normal", "LogNormal"):
+            linear = self.gaussian()
+            if isinstance(linear, Compact):
+                return linear
+            reasons.insert(0, linear)
+        counted = self.counted()
+        if isinstance(counted, Compact):
+            return counted
+        return Kept("; ".join(dict.fromkeys(r for r in reasons if r)) or counted.reason)
+
+    # Cells.
+
+    def cells(self, expressions: Sequence[Expression], extra: Sequence[Key] = ()) -> Cells | str:
+        """Cells of rows that expressions do not tell apart, or why there are no such."""
+        rowwise = [leaf for leaf in leaves_of(expressions) if isinstance(leaf, Table) and leaf.entries >= max(self.number, 2)]
+        if rowwise and self.gain < 1:
+            return self._why(rowwise[0])
+        keys = keys_of(expressions)
+        for column in leaves_of(expressions):
+            if isinstance(column, Column) and not column.is_same:
+                coded = self.coded(column)
+                if coded is None:
+                    return "its parameters change with data that hardly repeat"
+                keys.append(coded[0])
+        cells = join(list(dict.fromkeys([*keys, *extra])))
+        if cells.number > self.most:
+            return f"{self.number:,} rows fall into {cells.number:,} cells"
+        return cells
+
+    def coded(self, column: Column) -> tuple[Key, np.ndarray] | None:
+        if column not in self._coded:
+            self._coded[column] = key_of_column(column, max(self.most, 1))
+        return self._coded[column]
+
+    def codes(self) -> dict[Column, tuple[Key, np.ndarray]]:
+        return {column: coded for column, coded in self._coded.items() if coded is not None}
+
+    def _why(self, table: Table) -> str:
+        source = table.source
+        if table.reason:
+            return table.reason
+        if source.is_input:
+            return f"latent site {source.name!r} has a value for each row"
+        operation = source.operation
+        name = operation.name if operation is not None else "?"
+        return f"operation {name!r} gives each row a value of its own"
+
+    def by_cells(self) -> Compact | str:
+        """Evidence by cell, for a family of which finitely many statistics say it all."""
+        family: Any = self.site.family
+        if not issubclass(family, ExponentialFamily):
+            return ""
+        known = {name for name in family.known_parameters if name in self.parameters and self._is_data(self.parameters[name])}
+        if not has_moments(family, dict.fromkeys(known)):
+            return ""
+        return exponential.by_cells(self, family)
+
+    def _is_data(self, e: Expression) -> bool:
+        return not any(isinstance(leaf, Table) for leaf in leaves_of([e]))
+
+    # Gaussian linear.
+
+    def gaussian(self) -> Compact | str:
+        y, constant = np.asarray(self.y(), np.float64), 0.0
+        location, scale = self.parameters["loc"], self.parameters["scale"]
+        rowwise = [leaf for leaf in leaves_of([location, scale]) if isinstance(leaf, Table) and leaf.entries >= max(self.number, 2)]
+        if rowwise and self.gain < 1:
+            return self._why(rowwise[0])
+        if not np.all(np.isfinite(y)):
+            first = int(np.argmin(np.isfinite(y)))
+            return f"row {first} of what it observes is {y[first]}"
+        if self.site.family.__name__ == "LogNormal":  # type: ignore[union-attr]
+            if not np.min(y) > 0:
+                return f"row {int(np.argmin(y))} of what it observes is {np.min(y):g}, and LogNormal lives on positive numbers"
+            y = np.log(y)
+            constant = -float(np.sum(y if self.weights is None else self.weights * y))
+        return gaussian_linear(self.site.name, y, self.weights, location, scale, constant)
+
+    # Counted rows.
+
+    def counted(self) -> Compact | Kept:
+        """Distinct rows and how often each occurred, for any likelihood."""
+        site = self.site
+        coded = self.coded(self.values)
+        if coded is None:
+            return Kept("its observations and parameters hardly repeat")
+        names = list(self.parameters)
+        cells = self.cells([self.parameters[n] for n in names], [coded[0]])
+        if isinstance(cells, str):
+            return Kept(cells)
+        build = _rebuilt(site)
+        if build is None:
+            name = site.distribution.__name__ if site.distribution else "?"
+            return Kept(f"{name} cannot be made again from its parameters")
+        counts = _sums(self.weights, cells, self.number)
+        store = Store()
+        settled = {n: store.settle(self.parameters[n], cells, self.codes()) for n in names}
+        values = coded[1][cells.places[coded[0]]] if coded[0] in cells.places else np.broadcast_to(coded[1], (cells.number, *coded[1].shape[1:]))
+        reference = _best_share(cells, coded[0], counts) if site.discrete else np.zeros(cells.number)
+        arrays = {"slots": store.arrays, "values": values, "counts": counts, "reference": reference}
+
+        def energy(arrays: Mapping[str, Any], tables: Sequence[Any]) -> Any:
+            slots, memo = arrays["slots"], {}
+            d = build(**{n: e(slots, tables, memo) for n, e in settled.items()})
+            log_prob = d.log_prob(jnp.asarray(arrays["values"]))
+            return jnp.sum(arrays["counts"] * (log_prob - arrays["reference"]))
+
+        constant = float(np.sum(counts * reference))
+        detail = f"{cells.number:,} distinct rows, counted"
+        return Compact(site.name, "counted rows", site.rows, 2 * cells.number, detail, tuple(store.tables), arrays, energy, constant)
+
+
+def _weights(rows: Rows, site: Site) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Weights of rows, None for 1 each, and the rows that count, None for all."""
+
+    def spread(value: Value) -> np.ndarray:
+        # A mask and a scale belong to the batch, to the left of what `to_event` took.
+        batch = len(value.shape) + site.events
+        axes = tuple(len(site.shape) - batch + i for i in range(len(value.shape)))
+        column = rows.column(value, tuple(a if a >= 0 else -2 for a in axes))
+        return np.broadcast_to(np.asarray(column.values), (rows.number,))
+
+    weights = None if site.scale is None else np.asarray(spread(site.scale), np.float64)
+    if weights is not None and (not np.all(np.isfinite(weights)) or np.min(weights, initial=0.0) < 0):
+        raise ValueError("its scale by handlers.scale must be finite and at least 0 in every row")
+    if weights is not None and np.all(weights == 1.0):
+        weights = None
+    mask = None if site.mask is None else np.asarray(spread(site.mask), bool)
+    if mask is None and (weights is None or np.all(weights > 0)):
+        return weights, None
+    counts = np.ones(rows.number, bool) if mask is None else mask
+    if weights is not None:
+        counts = counts & (weights > 0)
+    return weights, None if np.all(counts) else np.flatnonzero(counts)
+
+
+def _sums(weights: np.ndarray | None, cells: Cells, rows: int) -> np.ndarray:
+    """Total weight of each cell."""
+    if cells.codes is None:
+        return np.array([float(rows) if weights is None else float(np.sum(weights))])
+    return np.bincount(cells.codes, weights, cells.number).astype(np.float64)
+
+
+def _best_share(cells: Cells, value: Key, counts: np.ndarray) -> np.ndarray:
+    """Log of the share that each value has among the rows whose parameters are the same: no probability explains more."""
+    others = [places for key, places in cells.places.items() if key is not value]
+    if not others:
+        return np.log(counts / counts.sum())
+    rows = np.stack(others, axis=-1)
+    _, group = np.unique(rows, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    return np.log(counts / np.bincount(group, counts)[group])
+
+
+def _rebuilt(site: Site) -> Any:
+    """A function that makes the distribution from its parameters: ours where there is one, else NumPyro's own class."""
+    if site.family is not None:
+        return site.family
+    names = set(site.parameters)
+    try:
+        takes = set(inspect.signature(site.distribution.__init__).parameters)  # type: ignore[misc]
+    except (TypeError, ValueError):
+        return None
+    return site.distribution if names and names <= takes else None
+
