@@ -1,7 +1,7 @@
 """The planner: reads a plain NumPyro model, finds what of its data can be compressed, proves it, and explains it.
 
-    print(plan(model, *args))         # what will be done with each site, and why
-    fast = compress(model, *args)     # a NumPyro model without arguments: the same posterior at a cost free of the rows
+print(plan(model, *args))         # what will be done with each site, and why
+fast = compress(model, *args)     # a NumPyro model without arguments: the same posterior at a cost free of the rows
 """
 
 import lazy_loader

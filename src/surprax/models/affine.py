@@ -18,7 +18,7 @@ from jax import lax
 from surprax.models.cells import is_plain, keys_of
 from surprax.models.rows import Apply, Column, Expression, Table, at_places, elementwise, leaves_of, picked
 
-__all__ = ["Affine", "Term", "affine_form", "constant_value"]
+__all__ = ["Affine", "Term", "affine_form", "affine_forms"]
 
 MOST_TERMS = 512
 
@@ -45,11 +45,11 @@ def affine_form(e: Expression) -> Affine | None:
     return None if form is None else _merged(form)
 
 
-def constant_value(e: Expression) -> Any:
-    """The number that an expression without tables has in all rows, or None."""
-    if isinstance(e, Column) and e.is_same:
-        return e.values
-    return None
+def affine_forms(expressions: Sequence[Expression]) -> list[Affine] | None:
+    """The same of several expressions, whose weights are the same arrays where they are the same data."""
+    reader = _Reader()
+    forms = [reader.read(e) for e in expressions]
+    return None if any(form is None for form in forms) else [_merged(form) for form in forms]  # type: ignore[arg-type]
 
 
 def _is_data(form: Affine) -> bool:
@@ -82,7 +82,9 @@ class _Reader:
 
     def _inside(self, e: Expression) -> Affine | None:
         assert not isinstance(e, Column)
-        rule: Callable[[Apply], Affine | None] | None = getattr(self, f"_{e.name}", None) if isinstance(e, Apply) else None
+        rule: Callable[[Apply], Affine | None] | None = (
+            getattr(self, f"_{e.name}", None) if isinstance(e, Apply) else None
+        )
         return rule(e) if rule is not None else None  # type: ignore[arg-type]
 
     def _both(self, e: Apply) -> tuple[Affine, Affine] | None:
@@ -115,11 +117,21 @@ class _Reader:
             )
         if len(a.terms) * len(b.terms) > MOST_TERMS:
             return None
-        parts = [Affine(None, tuple(Term(self.times(s.weight, t.weight), _times(s.node, t.node)) for s in a.terms for t in b.terms))]
+        parts = [
+            Affine(
+                None,
+                tuple(Term(self.times(s.weight, t.weight), _times(s.node, t.node)) for s in a.terms for t in b.terms),
+            )
+        ]
         if a.offset is not None:
             parts.append(Affine(None, tuple(_weighed(t, a.offset, self.times) for t in b.terms)))
         if b.offset is not None:
-            parts.append(Affine(None if a.offset is None else self.times(a.offset, b.offset), tuple(_weighed(t, b.offset, self.times) for t in a.terms)))
+            parts.append(
+                Affine(
+                    None if a.offset is None else self.times(a.offset, b.offset),
+                    tuple(_weighed(t, b.offset, self.times) for t in a.terms),
+                )
+            )
         return _sum(parts)
 
     def _div(self, e: Apply) -> Affine | None:
@@ -132,7 +144,9 @@ class _Reader:
             return self._product(a, Affine(1.0 / b.offset, ()))
         if b.offset is None and len(b.terms) == 1:
             term = b.terms[0]
-            one = Term(None if term.weight is None else 1.0 / term.weight, _of("reciprocal", lambda v: 1.0 / v, term.node))
+            one = Term(
+                None if term.weight is None else 1.0 / term.weight, _of("reciprocal", lambda v: 1.0 / v, term.node)
+            )
             return self._product(a, Affine(None, (one,)))
         return None
 
@@ -158,7 +172,9 @@ class _Reader:
             # Where a case is not chosen its data may be anything.
             clean = Affine(
                 None if form.offset is None else np.where(share > 0, form.offset, 0.0),
-                tuple(Term(share if t.weight is None else np.where(share > 0, t.weight, 0.0), t.node) for t in form.terms),
+                tuple(
+                    Term(share if t.weight is None else np.where(share > 0, t.weight, 0.0), t.node) for t in form.terms
+                ),
             )
             parts.append(clean)
         return _sum(parts)
@@ -177,7 +193,9 @@ class _Reader:
         (term,) = inside.terms
         if term.weight is not None and np.min(term.weight) < 0:
             return None
-        return Affine(None, (Term(None if term.weight is None else of_data(term.weight), _of(e.name, of_node, term.node)),))
+        return Affine(
+            None, (Term(None if term.weight is None else of_data(term.weight), _of(e.name, of_node, term.node)),)
+        )
 
     def _sqrt(self, e: Apply) -> Affine | None:
         return self._power(e, np.sqrt, jnp.sqrt)
@@ -194,7 +212,9 @@ class _Reader:
 
     def _dot(self, e: Apply) -> Affine | None:
         left, right = e.arguments
-        return self._over(left.extra, lambda j: self._mul(elementwise(lax.mul_p, {}, (picked(left, j), picked(right, j)), ())))
+        return self._over(
+            left.extra, lambda j: self._mul(elementwise(lax.mul_p, {}, (picked(left, j), picked(right, j)), ()))
+        )
 
     def _reduce_sum(self, e: Apply) -> Affine | None:
         (inside,) = e.arguments

@@ -104,4 +104,3 @@ def _distinct(one: np.ndarray, most: int) -> Key | None:
             return Key(codes, len(seen)) if len(seen) <= most else None
     seen, codes = np.unique(one, return_inverse=True)
     return Key(codes.astype(np.int32), len(seen)) if len(seen) <= most else None
-

@@ -56,7 +56,9 @@ class Certificate:
     def __str__(self) -> str:
         part = "all rows" if self.rows == self.of_rows else f"{self.rows:,} of {self.of_rows:,} rows"
         verdict = "" if self.holds else ", which is too much"
-        return f"certificate {self.error:.0e}{verdict}: energies and gradients at {self.points} points, {part}, in float64"
+        return (
+            f"certificate {self.error:.0e}{verdict}: energies and gradients at {self.points} points, {part}, in float64"
+        )
 
 
 def certify(compressed: Any, rewrite: Callable[..., Any]) -> Certificate | None:
@@ -64,8 +66,8 @@ def certify(compressed: Any, rewrite: Callable[..., Any]) -> Certificate | None:
 
     `rewrite(model, args, kwargs)` makes another one of a part of the rows, where they are very many.
 
-    The points are draws from the prior, and near them. Energies are compared site by site and relative to their size, gradients with
-    respect to the free numbers of the latent sites and relative to the largest.
+    The points are draws from the prior, and such drawn towards the middle. Energies are compared site by site and relative to their
+    size, gradients in the free numbers of the latent sites and relative to the largest.
     """
     original = compressed.original
     rows = max((c.rows for c in compressed.compacts.values()), default=0)
@@ -142,8 +144,10 @@ def _errors(model: Any, args: Any, kwargs: Any, compressed: Any) -> dict[str, fl
     middle = jax.tree.map(lambda v: v.at[: POINTS // 2].set(jnp.clip(0.2 * v[: POINTS // 2], -1.0, 1.0)), points)
     worst = dict.fromkeys(names, 0.0)
     program = jax.jit(compared)
+    leaves, tree = jax.tree.flatten(middle)
     for i in range(POINTS):
-        (plain, slope), (fast, other) = jax.tree.map(np.asarray, program(jax.tree.map(lambda v: v[i], middle)))
+        point = jax.tree.unflatten(tree, [leaf[i] for leaf in leaves])
+        (plain, slope), (fast, other) = jax.tree.map(np.asarray, program(point))
         size = max((float(np.max(np.abs(s), initial=0.0)) for s in slope.values()), default=0.0)
         apart = max((float(np.max(np.abs(slope[n] - other[n]), initial=0.0)) for n in slope), default=0.0)
         gradient = apart / max(size, 1.0) if math.isfinite(size) else 0.0

@@ -13,8 +13,8 @@ from numpyro import handlers
 from surprax.models.certificate import Certificate
 from surprax.models.compact import Compact
 from surprax.models.detached import detached, views
-from surprax.models.graph import Value, evaluate
 from surprax.models.explanation import Plan, plan_of
+from surprax.models.graph import Value, evaluate, inputs_of
 from surprax.models.reading import Reading, Site, read, strict_ranks_off
 from surprax.models.rows import Rows, Table, leaves_of
 from surprax.models.rules import Kept, compress_site
@@ -120,20 +120,23 @@ def rewrite(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     with jax.enable_x64(True), strict_ranks_off():
         reading = read(detached(model), *views((args, kwargs)))
         memo: dict[Value, Any] = {}
-        outcomes = {
-            site.name: compress_site(site, memo, gain) if _is_separate(site, reading) is None else Kept(_is_separate(site, reading) or "")
-            for site in reading.sites.values()
-            if site.kind == "observed"
-        }
+        outcomes: dict[str, Outcome] = {}
+        for site in reading.sites.values():
+            if site.kind == "observed":
+                trouble = _entangled(site, reading)
+                outcomes[site.name] = Kept(trouble) if trouble else compress_site(site, memo, gain)
     return Compressed((model, args, kwargs), reading, outcomes)
 
 
-def _is_separate(site: Site, reading: Reading) -> str | None:
+def _entangled(site: Site, reading: Reading) -> str | None:
     """Why a site cannot be taken out of a model."""
     for name, _, _ in site.frames:
         plate = reading.sites.get(name)
         if plate is not None and plate.trouble:
             return plate.trouble
+    for name in sorted(inputs_of(site.parameters.values())):
+        if reading.sites[name].discrete:
+            return f"latent site {name!r} is discrete"
     return None
 
 
@@ -154,9 +157,10 @@ class _Program:
         with strict_ranks_off(), jax.ensure_compile_time_eval():  # also where the first call is being traced
             known = evaluate(self.constants, {}, memo)
         sites = {
-            name: {**compact.arrays, "constant": np.float64(compact.constant)} for name, compact in self.compacts.items()
+            name: {**compact.arrays, "constant": np.float64(compact.constant)}
+            for name, compact in self.compacts.items()
         }
-        self.args: tuple[Any, ...] = (sites, [np.asarray(v) for v in known])
+        self.args: tuple[Any, ...] = (sites, list(known))
         self.model = self._replayed if reading.replayable else self._run_again
 
     def _is_said(self, site: Site) -> bool:
@@ -200,6 +204,8 @@ class _Program:
                 around.enter_context(numpyro.plate(plate, size, dim=dim))
             if site.scale is not None:
                 around.enter_context(handlers.scale(scale=evaluate([site.scale], {}, memo)[0]))
+            if site.kind == "latent" and site.mask is not None:
+                around.enter_context(handlers.mask(mask=evaluate([site.mask], {}, memo)[0]))
             value = numpyro.sample(site.name, d, obs=observed, infer=dict(site.infer), sample_shape=site.sample_shape)
         if site.kind == "latent":
             memo[inputs[site.name]] = value
@@ -237,6 +243,8 @@ def _values_of(site: Site) -> Iterator[Value]:
         yield site.value
     if site.scale is not None:
         yield site.scale
+    if site.kind == "latent" and site.mask is not None:
+        yield site.mask
 
 
 def _frontier(wanted: Iterable[Value]) -> list[Value]:

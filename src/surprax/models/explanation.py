@@ -77,7 +77,9 @@ class Plan:
             "model": self.model,
             "sites": [asdict(site) for site in self.sites],
             "latents": {name: list(shape) for name, shape in self.latents.items()},
-            "certificate": None if self.certificate is None else {**asdict(self.certificate), "holds": self.certificate.holds},
+            "certificate": None
+            if self.certificate is None
+            else {**asdict(self.certificate), "holds": self.certificate.holds},
             "obstacle": self.obstacle,
         }
 
@@ -90,7 +92,12 @@ class Plan:
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="")
-        for name, justify in (("site", "left"), ("rule", "left"), ("rows → numbers", "left"), ("per gradient", "right")):
+        for name, justify in (
+            ("site", "left"),
+            ("rule", "left"),
+            ("rows → numbers", "left"),
+            ("per gradient", "right"),
+        ):
             table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
         for site in self.sites:
             table.add_row(*_cells(site))
@@ -106,7 +113,9 @@ class Plan:
 
     def _repr_html_(self) -> str:
         """The table for notebooks."""
-        head = "".join(f"<th style='text-align:left'>{h}</th>" for h in ("site", "rule", "rows → numbers", "per gradient"))
+        head = "".join(
+            f"<th style='text-align:left'>{h}</th>" for h in ("site", "rule", "rows → numbers", "per gradient")
+        )
         rows = "".join(
             "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in _cells(site)) + "</tr>"
             for site in self.sites
@@ -131,13 +140,21 @@ def plan_of(name: str, reading: Reading, outcomes: Mapping[str, Any], certificat
         size = site.value.size if site.value is not None else 0
         if site.kind == "factor":
             numbers = max(max((v.size for v in site.leaves), default=1), 1)
-            rows.append(SitePlan(site.name, "factor", None, numbers, numbers, "", "a factor is taken as it is", numbers, numbers))
+            rows.append(
+                SitePlan(
+                    site.name, "factor", None, numbers, numbers, "", "a factor is taken as it is", numbers, numbers
+                )
+            )
         elif site.kind == "deterministic" and compressed and most > 1 and size >= most:
             reason = "a deterministic site by row is left out; predict computes it"
             rows.append(SitePlan(site.name, "deterministic", None, size, size, "", reason, 0, 0))
         elif site.kind == "latent" and compressed and most > 1 and _size(reading, site) >= most:
             size = _size(reading, site)
-            rows.append(SitePlan(site.name, "latent", None, size, size, "", "a latent site with a value for each row", size, size))
+            rows.append(
+                SitePlan(
+                    site.name, "latent", None, size, size, "", "a latent site with a value for each row", size, size
+                )
+            )
     shapes = {n: tuple(spec.shape) for n, spec in reading.latents.items()}
     return Plan(name, tuple(rows), shapes, certificate, reading.obstacle)
 
@@ -146,7 +163,15 @@ def _observed(site: Site, outcome: Any) -> SitePlan:
     before = site.rows * (1 + sum(v.size >= site.rows for v in site.parameters.values()))
     if isinstance(outcome, Compact):
         return SitePlan(
-            site.name, site.kind, outcome.rule, outcome.rows, outcome.numbers, outcome.detail, None, before, outcome.numbers
+            site.name,
+            site.kind,
+            outcome.rule,
+            outcome.rows,
+            outcome.numbers,
+            outcome.detail,
+            None,
+            before,
+            outcome.numbers,
         )
     return SitePlan(site.name, site.kind, None, site.rows, site.rows, "", outcome.reason, before, before)
 

@@ -1,4 +1,4 @@
-"""Observed sites of exponential families: evidence by cell, scored by what the parameters of the cell add to the surprise of the fit."""
+"""Observed sites of exponential families: evidence by cell, and what the parameters of a cell add to the surprise of its fit."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,10 +31,7 @@ def by_cells(site: Any, family: Any) -> Compact | str:
         return known
     evidence = _evidence(site, family, cells, exposed, known)
     e, fit, ok = at_maximum(evidence)
-    with float64_scope():
-        at_fit = np.where(ok, np.asarray(fit._fitted_log_likelihood()) * e.count, 0.0)
-        at_fit = np.where(ok & (np.asarray(e.count) > 0), at_fit, 0.0)
-    constant = float(np.sum(at_fit) + np.sum(e.log_base))
+    constant = float(np.sum(np.where(ok, np.asarray(e.log_likelihood(fit)), e.log_base)))
     store = Store()
     settled = {name: store.settle(expression, cells, site.codes()) for name, expression in parameters.items()}
     arrays = {"slots": store.arrays, "evidence": e, "fit": fit, "ok": ok}
@@ -54,7 +51,18 @@ def by_cells(site: Any, family: Any) -> Compact | str:
     rule = "identical rows" if cells.number == 1 else "cells"
     detail = f"{family.__name__} evidence" + ("" if cells.number == 1 else f" of {cells.number:,} cells")
     return Compact(
-        site.site.name, rule, site.site.rows, numbers, detail, tuple(store.tables), arrays, energy, constant, family, evidence, at_cells
+        site.site.name,
+        rule,
+        site.site.rows,
+        numbers,
+        detail,
+        tuple(store.tables),
+        arrays,
+        energy,
+        constant,
+        family,
+        evidence,
+        at_cells,
     )
 
 
@@ -131,7 +139,9 @@ def _binomial(site: Any, family: Any, cells: Cells, y: np.ndarray, weights: Any)
     bad = ~((x >= 0) & (x <= n) & (x == np.round(x)))
     if np.any(bad):
         row = int(np.argmax(bad))
-        raise ValueError(f"row {row} of what it observes is {x[row]:g}, which is no number of successes in {n[row]:g} trials")
+        raise ValueError(
+            f"row {row} of what it observes is {x[row]:g}, which is no number of successes in {n[row]:g} trials"
+        )
     with float64_scope():
         base = np.asarray(family._log_base(jnp.asarray(x), {"total_count": jnp.asarray(n)}))
     count = _sum(np.ones(len(x)), weights, cells)

@@ -23,7 +23,7 @@ from surprax.models.cells import Cells, is_plain, join, keys_of
 from surprax.models.compact import Compact, Settled, Store
 from surprax.models.rows import Column, Expression
 
-__all__ = ["GaussianEnergy", "gaussian_linear"]
+__all__ = ["GaussianEnergy", "codes_in", "gaussian_linear", "least_squares", "merged_blocks", "square_roots"]
 
 HALF_LOG_2PI = 0.9189385332046727
 
@@ -60,13 +60,13 @@ def gaussian_linear(
     spread, sigma = spread_and_scale
     if not form.terms:
         return "its location is known" if is_plain(sigma) else "its scale changes with data"
-    blocks = _Blocks(form, sigma, len(y))
+    blocks = Blocks(form, sigma, len(y))
     if isinstance(blocks.trouble, str):
         return blocks.trouble
     return blocks.compact(name, y, weights, spread, constant)
 
 
-class _Blocks:
+class Blocks:
     """How rows go into blocks and terms into columns."""
 
     def __init__(self, form: Affine, sigma: Expression, rows: int) -> None:
@@ -96,29 +96,32 @@ class _Blocks:
         precision = None if spread is None else 1.0 / np.square(spread, dtype=np.float64)
         row_weight = precision if weights is None else weights if precision is None else weights * precision
         total, mean, scatter = cross_moments([*distinct.values(), target], row_weight, cells.codes, cells.number)
-        number = _counts(weights, row_weight, cells, total)
+        number = counts(weights, row_weight, cells, total)
         if spread is not None:
             log_spread = np.log(np.broadcast_to(spread, y.shape))
             constant = constant - float(np.sum(log_spread if weights is None else weights * log_spread))
         place = [None if t.weight is None else order.index(id(t.weight)) for t in form.terms]
-        roots, aims, rest = _square_roots(total, mean, scatter, place)
-        return self._finished(name, roots, aims, rest, number, constant, len(order))
+        roots, aims, rest = square_roots(total, mean, scatter, place)
+        return self._finished(name, roots, aims[..., 0], np.maximum(rest[:, 0, 0], 0.0), number, constant)
 
     def _finished(
-        self, name: str, roots: np.ndarray, aims: np.ndarray, rest: np.ndarray, number: np.ndarray, constant: float, data: int
+        self, name: str, roots: np.ndarray, aims: np.ndarray, rest: np.ndarray, number: np.ndarray, constant: float
     ) -> Compact:
         cells, groups = self.cells, self.scale_cells.number
         index = np.stack(
-            [np.zeros(cells.number, np.int64) + start + _codes_in(cells, term) for start, term in zip(self.starts, self.term_cells)],
+            [
+                np.zeros(cells.number, np.int64) + start + codes_in(cells, term)
+                for start, term in zip(self.starts, self.term_cells)
+            ],
             axis=-1,
         )
-        of_scale = _codes_in(cells, self.scale_cells) + np.zeros(cells.number, np.int64)
-        reference = _least_squares(roots, aims, index, self.columns)
+        of_scale = codes_in(cells, self.scale_cells) + np.zeros(cells.number, np.int64)
+        reference = least_squares(roots, aims, index, self.columns)
         left = np.einsum("bij,bj->bi", roots, reference[index]) - aims
         lean = np.einsum("bij,bi->bj", roots, left)
         rest = rest + np.sum(left**2, axis=-1)
         if self.by_scale:
-            roots, lean, index = _by_scale(roots, lean, index, of_scale, groups, self.columns)
+            roots, lean, index = merged_blocks(roots, lean, index, of_scale, groups, self.columns)
             place = np.arange(groups)
         else:
             place = of_scale
@@ -126,7 +129,9 @@ class _Blocks:
         n = np.bincount(of_scale, number, groups)
         best = np.sqrt(np.maximum(remaining, 0.0) / np.where(n > 0, n, 1.0))
         positive = best > 0
-        constant += float(np.sum(-n * HALF_LOG_2PI - np.where(positive, n * (np.log(np.where(positive, best, 1.0)) + 0.5), 0.0)))
+        constant += float(
+            np.sum(-n * HALF_LOG_2PI - np.where(positive, n * (np.log(np.where(positive, best, 1.0)) + 0.5), 0.0))
+        )
         store = Store()
         locations = tuple(store.settle(t.node, c, {}) for t, c in zip(self.form.terms, self.term_cells))
         scale = store.settle(self.sigma, self.scale_cells, {})
@@ -148,7 +153,16 @@ class _Blocks:
             detail += f", in {cells.number:,} cells"
         energy = GaussianEnergy(locations, scale, tuple(parts))
         return Compact(
-            name, "Gaussian linear", self.rows, numbers, detail, tuple(store.tables), arrays, energy, constant, gaussian=energy
+            name,
+            "Gaussian linear",
+            self.rows,
+            numbers,
+            detail,
+            tuple(store.tables),
+            arrays,
+            energy,
+            constant,
+            gaussian=energy,
         )
 
 
@@ -184,7 +198,7 @@ class GaussianEnergy:
         return jnp.sum(own) - 0.5 * jnp.sum(square / sigma[arrays["place"]] ** 2)
 
 
-def _counts(weights: Any, row_weight: Any, cells: Cells, total: np.ndarray) -> np.ndarray:
+def counts(weights: Any, row_weight: Any, cells: Cells, total: np.ndarray) -> np.ndarray:
     """How many observations (by weight) each cell has."""
     if weights is row_weight:
         return total
@@ -194,30 +208,38 @@ def _counts(weights: Any, row_weight: Any, cells: Cells, total: np.ndarray) -> n
     return np.bincount(cells.codes, weights, cells.number).astype(np.float64)
 
 
-def _square_roots(total: np.ndarray, mean: np.ndarray, scatter: np.ndarray, place: Sequence[int | None]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """M (cells, k + 1, terms), z (cells, k + 1) and rest (cells,) with Σ w (y − Σ w_t u_t)² = |M u − z|² + rest.
+def square_roots(
+    total: np.ndarray, mean: np.ndarray, scatter: np.ndarray, place: Sequence[int | None], targets: int = 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """M (cells, k + 1, terms), z (cells, k + 1, targets) and R (cells, targets, targets) with
 
-    From the k data columns, of which y is the last, in units of their own spread; by eigenvectors, so that columns may depend on
-    each other.
+        Σ w (y − Uᵀ w) (y − Uᵀ w)ᵀ = (M U − z)ᵀ (M U − z) + R
+
+    from the moments of the k data columns and, last, the targets. In units of the columns' own spread; by eigenvectors, so that
+    columns may depend on each other.
     """
-    k = scatter.shape[-1] - 1
-    inner, cross, own = scatter[:, :k, :k], scatter[:, :k, k], scatter[:, k, k]
-    size = np.sqrt(np.einsum("cii->ci", inner))
+    k = scatter.shape[-1] - targets
+    inner, cross, own = scatter[:, :k, :k], scatter[:, :k, k:], scatter[:, k:, k:]
+    size = np.sqrt(np.maximum(np.einsum("cii->ci", inner), 0.0))
     size = np.where(size > 0, size, 1.0)
-    values, vectors = np.linalg.eigh(inner / size[:, :, None] / size[:, None, :]) if k else (np.zeros((len(total), 0)), np.zeros((len(total), 0, 0)))
+    if k:
+        values, vectors = np.linalg.eigh(inner / size[:, :, None] / size[:, None, :])
+    else:
+        values, vectors = np.zeros((len(total), 0)), np.zeros((len(total), 0, 0))
     kept = values > 1e-14 * np.maximum(np.max(values, axis=-1, initial=0.0), 1e-300)[:, None]
     root = np.sqrt(np.where(kept, values, 0.0))
     lower = root[:, :, None] * np.swapaxes(vectors, 1, 2) * size[:, None, :]
-    aim = np.where(kept, np.einsum("cij,ci->cj", vectors, cross / size) / np.where(kept, root, 1.0), 0.0)
-    rest = np.maximum(own - np.sum(aim**2, axis=-1), 0.0)
+    turned = np.einsum("cij,cit->cjt", vectors, cross / size[:, :, None])
+    aim = np.where(kept[:, :, None], turned / np.where(kept, root, 1.0)[:, :, None], 0.0)
+    rest = own - np.einsum("cjs,cjt->cst", aim, aim)
     middle = np.stack([np.ones(len(total)) if p is None else mean[:, p] for p in place], axis=-1)
     ones = np.sqrt(total)[:, None, None] * middle[:, None, :]
     slopes = np.stack([np.zeros((len(total), k)) if p is None else lower[:, :, p] for p in place], axis=-1)
-    aims = np.concatenate([np.sqrt(total)[:, None] * mean[:, k:], aim], axis=-1)
+    aims = np.concatenate([(np.sqrt(total)[:, None] * mean[:, k:])[:, None], aim], axis=1)
     return np.concatenate([ones, slopes], axis=1), aims, rest
 
 
-def _codes_in(cells: Cells, part: Cells) -> np.ndarray:
+def codes_in(cells: Cells, part: Cells) -> np.ndarray:
     """The number that each cell has among the cells of some of its keys."""
     if not part.places:
         return np.zeros(1, np.int64)
@@ -228,7 +250,7 @@ def _codes_in(cells: Cells, part: Cells) -> np.ndarray:
     return order[np.searchsorted(known[order], flat)]
 
 
-def _least_squares(roots: np.ndarray, aims: np.ndarray, index: np.ndarray, columns: int) -> np.ndarray:
+def least_squares(roots: np.ndarray, aims: np.ndarray, index: np.ndarray, columns: int) -> np.ndarray:
     """Where Σ |M u − z|² is least (the shortest such u)."""
     blocks, height, width = roots.shape
     if blocks * height * columns <= 4_000_000:
@@ -242,7 +264,9 @@ def _least_squares(roots: np.ndarray, aims: np.ndarray, index: np.ndarray, colum
     return np.linalg.lstsq(gram, right, rcond=1e-13)[0]
 
 
-def _normal_equations(roots: np.ndarray, aims: np.ndarray, index: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
+def _normal_equations(
+    roots: np.ndarray, aims: np.ndarray, index: np.ndarray, columns: int
+) -> tuple[np.ndarray, np.ndarray]:
     gram, right = np.zeros((columns, columns)), np.zeros(columns)
     products = np.einsum("bij,bik->bjk", roots, roots)
     for s in range(index.shape[1]):
@@ -273,7 +297,9 @@ def _descended(roots: np.ndarray, aims: np.ndarray, index: np.ndarray, columns: 
     return u
 
 
-def _by_scale(roots: np.ndarray, lean: np.ndarray, index: np.ndarray, of_scale: np.ndarray, groups: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def merged_blocks(
+    roots: np.ndarray, lean: np.ndarray, index: np.ndarray, of_scale: np.ndarray, groups: int, columns: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The blocks of each scale as one, over all columns."""
     new_roots, new_lean = np.zeros((groups, columns, columns)), np.zeros((groups, columns))
     for g in range(groups):
@@ -283,7 +309,9 @@ def _by_scale(roots: np.ndarray, lean: np.ndarray, index: np.ndarray, of_scale: 
             whole = np.zeros((blocks, height, columns))
             for t in range(width):
                 np.add.at(
-                    whole, (np.arange(blocks)[:, None], np.arange(height)[None], index[mine][:, None, t]), roots[mine][:, :, t]
+                    whole,
+                    (np.arange(blocks)[:, None], np.arange(height)[None], index[mine][:, None, t]),
+                    roots[mine][:, :, t],
                 )
             triangle = np.linalg.qr(whole.reshape(-1, columns), mode="r")
         else:

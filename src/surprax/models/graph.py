@@ -1,7 +1,8 @@
 """A staged computation as a graph of values: what it reads, what is known, and what each value is computed from.
 
-A jaxpr, with calls opened up: `jit` disappears; a function with a derivative of its own (`custom_jvp`) stays one operation for whoever
-evaluates it, and can be looked into by whoever asks how its result depends on rows. Equal operations on equal values are one.
+A jaxpr, with calls opened up: `jit` disappears; a function with a derivative of its own (`custom_jvp`) stays one operation for
+whoever evaluates it, and can be looked into by whoever asks how its result depends on rows. Equal operations on equal values
+are one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-__all__ = ["Graph", "Operation", "Value", "evaluate"]
+__all__ = ["Graph", "Operation", "Value", "evaluate", "inputs_of"]
 
 _OPENED = frozenset({"jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2", "custom_lin"})
 """Calls that mean nothing but their body."""
@@ -80,7 +81,9 @@ class Graph:
     def __init__(self, closed: Any, names: Sequence[Any]) -> None:
         self._seen: dict[Any, Operation] = {}
         self._constants: dict[int, Value] = {}
-        self.inputs = [Value(tuple(v.aval.shape), v.aval.dtype, False, name) for v, name in zip(closed.jaxpr.invars, names)]
+        self.inputs = [
+            Value(tuple(v.aval.shape), v.aval.dtype, False, name) for v, name in zip(closed.jaxpr.invars, names)
+        ]
         constants = [self._constant(c) for c in closed.consts]
         self.outputs = self._opened(closed.jaxpr, constants, self.inputs)
 
@@ -96,7 +99,8 @@ class Graph:
 
         def read(atom: Any) -> Value:
             if isinstance(atom, core.Literal):
-                return Value(tuple(atom.aval.shape), atom.aval.dtype, True, constant=np.asarray(atom.val, atom.aval.dtype))
+                aval: Any = atom.aval
+                return Value(tuple(aval.shape), aval.dtype, True, constant=np.asarray(atom.val, aval.dtype))
             return place[atom]
 
         for eqn in jaxpr.eqns:
@@ -116,8 +120,9 @@ class Graph:
         if name in _OWN_DERIVATIVE and inner is not None:
             operation.body = tuple(self._inside(inner, inputs))
         known = all(v.known for v in inputs)
+        avals: list[Any] = [v.aval for v in eqn.outvars]
         operation.outputs = [
-            Value(tuple(v.aval.shape), v.aval.dtype, known, operation=operation, position=i) for i, v in enumerate(eqn.outvars)
+            Value(tuple(aval.shape), aval.dtype, known, operation=operation, position=i) for i, aval in enumerate(avals)
         ]
         if label is not None:
             self._seen[label] = operation
@@ -146,7 +151,26 @@ def _label(eqn: Any, inputs: tuple[Value, ...]) -> Any:
     return label
 
 
-def evaluate(values: Iterable[Value], given: Callable[[Value], Any] | Mapping[Value, Any], memo: dict[Value, Any]) -> list[Any]:
+def inputs_of(values: Iterable[Value]) -> set[Any]:
+    """Names of the inputs that values depend on."""
+    names: set[Any] = set()
+    seen: set[Value] = set()
+    stack = list(values)
+    while stack:
+        value = stack.pop()
+        if value in seen or value.known:
+            continue
+        seen.add(value)
+        if value.operation is None:
+            names.add(value.name)
+        else:
+            stack.extend(value.operation.inputs)
+    return names
+
+
+def evaluate(
+    values: Iterable[Value], given: Callable[[Value], Any] | Mapping[Value, Any], memo: dict[Value, Any]
+) -> list[Any]:
     """The arrays of `values`, from those of the inputs; `memo` holds what has been computed, and is added to."""
     look_up = given if callable(given) else given.__getitem__
     wanted = list(values)

@@ -22,9 +22,9 @@ def compress(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Compressed
     """A NumPyro model without arguments that has the latent sites and the posterior of `model`, at a cost free of its rows.
 
     The observed sites of the model, run with these arguments, are replaced by what their likelihood depends on: evidence of all
-    rows, by cell of rows with the same parameters, of the columns of a Gaussian linear model, or counts of distinct rows. A site for
-    which no rule holds stays as it is. Every rewrite is compared with the plain model in float64 (`certificate`), and dropped with a
-    warning if the two disagree.
+    rows, by cell of rows with the same parameters, of the columns of a Gaussian linear model, or counts of distinct rows. A site
+    for which no rule holds stays as it is. Every rewrite is compared with the plain model in float64 (`certificate`), and dropped
+    with a warning if the two disagree.
 
     Args:
         model: a NumPyro model: a function with `numpyro.sample` statements.
@@ -60,8 +60,8 @@ def plan(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
     """What `compress` does with each site of a model, and why: print it.
 
     For each observed site: the rule, how many rows become how many numbers, how many numbers an evaluation of the gradient reads
-    before and after, or what stands in the way. Costs a pass or two over the data, and the certificate's few evaluations of the plain
-    model (of a part of the rows, where they are more than a million).
+    before and after, or what stands in the way. Costs a pass or two over the data, and the certificate's few evaluations of the
+    plain model (of a part of the rows, where they are very many).
 
     Args:
         model, args, kwargs: as for `compress`.
@@ -81,15 +81,23 @@ def plan(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
     return prepared(model, args, kwargs).plan
 
 
-def prepared(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], gain: float = GAIN) -> Compressed:
+def prepared(
+    model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], gain: float = GAIN
+) -> Compressed:
     """Rewritten and proved, at a given least gain."""
-    compressed = rewrite(model, args, kwargs, gain)
-    certificate = certify(compressed, lambda m, a, k: rewrite(m, a, k, gain))
+    dropped: set[str] = set()
+
+    def again(model: Any, args: Any, kwargs: Any) -> Compressed:
+        return rewrite(model, args, kwargs, gain).without(dropped, "its compressed form disagreed with the plain model")
+
+    compressed = again(model, args, kwargs)
+    certificate = certify(compressed, again)
     while certificate is not None and not certificate.holds:
         wrong = [name for name, error in certificate.errors.items() if not error <= certificate.tolerance]
         warnings.warn(_complaint(wrong, certificate), CompressionWarning, stacklevel=3)
-        compressed = compressed.without(wrong, "its compressed form disagreed with the plain model")
-        certificate = certify(compressed, lambda m, a, k: rewrite(m, a, k, gain).without(wrong, ""))
+        dropped.update(wrong)
+        compressed = again(model, args, kwargs)
+        certificate = certify(compressed, again)
     compressed.certificate = certificate
     return compressed
 

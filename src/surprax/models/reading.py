@@ -6,6 +6,7 @@ its parameters are values of the graph.
 """
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ from surprax.families.base import Distribution
 from surprax.families.catalogue import FAMILIES
 from surprax.interop.adapter import SurpraxDistribution
 from surprax.interop.numpyro_twins import TWINS
-from surprax.models.graph import Graph, Value
+from surprax.models.graph import Graph, Value, inputs_of
 
 __all__ = ["Reading", "Site", "read", "strict_ranks_off"]
 
@@ -45,6 +46,7 @@ class Site:
         family: our family of an observed distribution, where there is one.
         parameters: of `family`, or else of the distribution, by name.
         event_dims: how many axes of each parameter belong to one row.
+        own_parameters, own_event_dims: of NumPyro's class; empty where it cannot be made of them again.
         event_dim: how many axes of the value belong to one row.
         trouble: why it cannot be read further; None where it can.
     """
@@ -67,6 +69,8 @@ class Site:
     family: type[Distribution] | None = None
     parameters: Mapping[str, Value] = field(default_factory=dict)
     event_dims: Mapping[str, int] = field(default_factory=dict)
+    own_parameters: Mapping[str, Value] = field(default_factory=dict)
+    own_event_dims: Mapping[str, int] = field(default_factory=dict)
     event_dim: int = 0
     trouble: str | None = None
 
@@ -162,6 +166,7 @@ def _constant(leaf: Any) -> Value:
 
 def _obstacle(sites: Mapping[str, Site]) -> str | None:
     """Why a model cannot be said again site by site."""
+    said: set[str] = set()
     for site in sites.values():
         if site.kind not in ("latent", "observed", "factor", "deterministic", "plate"):
             return f"site {site.name!r} is of kind {site.kind}"
@@ -169,12 +174,17 @@ def _obstacle(sites: Mapping[str, Site]) -> str | None:
             return f"latent site {site.name!r} is discrete"
         if site.kind == "plate" and site.trouble:
             return site.trouble
+        if site.kind == "latent":
+            if not inputs_of(site.leaves) <= said:
+                return f"latent site {site.name!r} is drawn inside of a loop"
+            said.add(site.name)
     return None
 
 
 def _taken_apart(site: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is known of a site now, and its arrays."""
-    kind, fn, value = site["type"], site.get("fn"), site["value"]
+    kind, value = site["type"], site["value"]
+    fn: Any = site.get("fn")
     frames = tuple((f.name, f.dim, f.size) for f in site.get("cond_indep_stack", ()))
     if kind != "sample":
         about: dict[str, Any] = {"kind": kind, "frames": frames}
@@ -184,7 +194,14 @@ def _taken_apart(site: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
                 about["trouble"] = f"plate {site['name']!r} takes a part of its {size} rows anew at each step"
         return about, {"value": value if kind == "deterministic" else None}
     observed = site["is_observed"]
-    auxiliary = isinstance(fn, npd.Unit) if hasattr(npd, "Unit") else type(fn).__name__ == "Unit"
+    base, mask, events, trouble = _unwrapped(fn)
+    auxiliary = type(base).__name__ == "Unit"
+    mask_of_latent = None
+    while not observed and isinstance(fn, npd.MaskedDistribution):
+        # A mask around a latent site also masks what a change of variables adds: it is said again as a mask.
+        own = jnp.asarray(fn._mask)
+        mask_of_latent = own if mask_of_latent is None else mask_of_latent & own
+        fn = fn.base_dist
     leaves, tree = jax.tree.flatten(fn)
     about = {
         "kind": "latent" if not observed else "factor" if auxiliary else "observed",
@@ -197,22 +214,18 @@ def _taken_apart(site: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     }
     arrays: dict[str, Any] = {"leaves": leaves, "scale": site["scale"]}
     arrays["value"] = value if observed else None
-    if not observed or auxiliary:
-        base, about["mask"], _, _ = _unwrapped(fn) if not auxiliary else (fn, None, 0, ())
-        arrays["mask"] = about.pop("mask")
-        about["distribution"] = type(base)
-        return about, arrays
-    base, arrays["mask"], events, trouble = _unwrapped(fn)
-    about["trouble"] = trouble
     about["distribution"] = type(base)
+    if not observed or auxiliary:
+        arrays["mask"] = mask_of_latent
+        return about, arrays
+    arrays["mask"], about["trouble"] = mask, trouble
     about["event_dim"] = base.event_dim
     batch = tuple(fn.batch_shape) + tuple(fn.event_shape[:events])
     data = jnp.shape(value)
     about["shape"] = np.broadcast_shapes(batch, data[: len(data) - base.event_dim])
     about["events"] = events
-    family, parameters, event_dims = _parameters(base)
-    about["family"], about["event_dims"] = family, event_dims
-    arrays["parameters"] = parameters
+    about["family"], arrays["parameters"], about["event_dims"] = _parameters(base)
+    arrays["own_parameters"], about["own_event_dims"] = _own_parameters(base)
     return about, arrays
 
 
@@ -246,16 +259,35 @@ def _parameters(base: Any) -> tuple[type[Distribution] | None, dict[str, Any], d
     twin = TWINS.get(type(base).__name__)
     if twin is not None and type(base) is getattr(npd, twin.theirs) and twin.family in FAMILIES:
         return _ours(FAMILIES[twin.family], twin.to_ours(base))
-    names = [name for name in type(base).arg_constraints if getattr(base, name, None) is not None]
-    event_dims = {name: getattr(type(base).arg_constraints[name], "event_dim", 0) for name in names}
-    return None, {name: jnp.asarray(getattr(base, name)) for name in names}, event_dims
+    own, event_dims = _own_parameters(base)
+    return None, own, event_dims
+
+
+def _own_parameters(base: Any) -> tuple[dict[str, Any], dict[str, int]]:
+    """The parameters that NumPyro's class is made of; none where it cannot be made of them again."""
+    if isinstance(base, SurpraxDistribution):
+        return {}, {}
+    constraints = type(base).arg_constraints
+    try:
+        takes = inspect.signature(type(base).__init__).parameters
+    except (TypeError, ValueError):
+        return {}, {}
+    needed = {n for n, p in takes.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD and n != "self"}
+    held = {name: base.__dict__[name] for name in constraints if base.__dict__.get(name) is not None and name in takes}
+    held |= {name: getattr(base, name, None) for name in needed if name not in held}
+    if not held or not all(isinstance(v, jax.Array | np.ndarray | np.generic | float | int) for v in held.values()):
+        return {}, {}
+    event_dims = {name: int(getattr(constraints.get(name), "event_dim", 0)) for name in held}
+    return {name: jnp.asarray(value) for name, value in held.items()}, event_dims
 
 
 def _ours(family: type[Distribution], parameters: Mapping[str, Any]) -> tuple[Any, dict[str, Any], dict[str, int]]:
     given = {name: jnp.asarray(value) for name, value in parameters.items()}
     # An alternative parameter (logits for probs) has the axes of the one that the family holds.
     event_dims = {
-        name: family.parameters[name]["event_dim"] if name in family.parameters else max((m["event_dim"] for m in family.parameters.values()), default=0)
+        name: family.parameters[name]["event_dim"]
+        if name in family.parameters
+        else max((m["event_dim"] for m in family.parameters.values()), default=0)
         for name in given
     }
     return family, given, event_dims

@@ -23,16 +23,31 @@ from jax import lax
 
 from surprax.models.graph import Operation, Value, evaluate
 
-__all__ = ["Apply", "Column", "Expression", "Key", "Rows", "Table", "at_places", "children", "elementwise", "leaves_of", "picked"]
+__all__ = [
+    "Apply",
+    "Column",
+    "Expression",
+    "Key",
+    "Rows",
+    "Table",
+    "at_places",
+    "children",
+    "elementwise",
+    "leaves_of",
+    "picked",
+]
 
 EXTRA, ONE = -1, -2
 """What an axis is that is not one of the rows: one within the entry of a row; one of length 1 that is left out."""
 
 _ELEMENTWISE = frozenset(
-    "abs acos acosh add and asin asinh atan atan2 atanh cbrt ceil clamp convert_element_type copy copy_p cos cosh digamma div eq"
-    " erf erf_inv erfc exp exp2 expm1 floor ge gt igamma igammac imag integer_pow is_finite le lgamma log log1p logistic lt max"
-    " min mul ne neg nextafter not or pow real regularized_incomplete_beta rem round rsqrt select_n sign sin sinh sqrt square"
-    " stop_gradient sub tan tanh xor".split()
+    """
+    abs acos acosh add and asin asinh atan atan2 atanh cbrt ceil clamp convert_element_type copy copy_p
+    cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt igamma igammac imag integer_pow
+    is_finite le lgamma log log1p logistic lt max min mul ne neg nextafter not or pow real
+    regularized_incomplete_beta rem round rsqrt select_n sign sin sinh sqrt square stop_gradient sub tan
+    tanh xor
+    """.split()  # noqa: SIM905
 )
 
 _SHAPES = frozenset(("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose"))
@@ -55,6 +70,7 @@ class Column:
 
     values: Any
     extra: tuple[int, ...] = ()
+    picks: dict[tuple[int, ...], "Column"] = field(default_factory=dict)
 
     @property
     def is_same(self) -> bool:
@@ -122,9 +138,7 @@ def at_places(e: Expression, leaf: Callable[[Any], Any], memo: dict[int, Any] | 
     """The value of an expression at some rows, from those of its leaves: shape (rows or 1,) + extra."""
     memo = {} if memo is None else memo
     if id(e) not in memo:
-        memo[id(e)] = (
-            e.function(*(at_places(a, leaf, memo) for a in e.arguments)) if isinstance(e, Apply) else leaf(e)
-        )
+        memo[id(e)] = e.function(*(at_places(a, leaf, memo) for a in e.arguments)) if isinstance(e, Apply) else leaf(e)
     return memo[id(e)]
 
 
@@ -155,7 +169,9 @@ class Rows:
         """The axes of an array that broadcasts against the rows, with `event_dim` more on its right."""
         batch = len(value.shape) - event_dim
         rows = len(self.shape)
-        axes = [ONE if n == 1 and (rows - batch + i < 0) else rows - batch + i for i, n in enumerate(value.shape[:batch])]
+        axes = [
+            ONE if n == 1 and (rows - batch + i < 0) else rows - batch + i for i, n in enumerate(value.shape[:batch])
+        ]
         return (*axes, *(EXTRA,) * event_dim)
 
     def column(self, value: Value, axes: tuple[int, ...]) -> Column:
@@ -283,9 +299,9 @@ class Rows:
     def _elementwise(self, operation: Operation, axes: tuple[int, ...]) -> Expression:
         shape = operation.outputs[0].shape
         extra = tuple(n for n, a in zip(shape, axes) if a == EXTRA)
-        arguments = tuple(self.follow(v, axes if v.shape == shape else ()) for v in operation.inputs)
-        if any(v.shape not in (shape, ()) for v in operation.inputs):
+        if any(len(v.shape) not in (len(shape), 0) for v in operation.inputs):
             raise MixedError(f"operation {operation.name!r} takes shapes {[v.shape for v in operation.inputs]}")
+        arguments = tuple(self.follow(v, axes if v.shape else ()) for v in operation.inputs)
         return elementwise(operation.primitive, operation.params, arguments, extra)
 
     def _through_broadcast_in_dim(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
@@ -337,7 +353,7 @@ class Rows:
         inside = self.follow(source, of_source)
         extras = [i for i, a in enumerate(of_source) if a == EXTRA]
         places = tuple(1 + extras.index(i) for i in gone)
-        function = {"reduce_sum": jnp.sum, "reduce_max": jnp.max, "reduce_min": jnp.min, "reduce_prod": jnp.prod}[operation.name]
+        function: Any = getattr(jnp, operation.name.removeprefix("reduce_"))
         extra = tuple(n for n, a in zip(value.shape, axes) if a == EXTRA)
         return Apply(operation.name, functools.partial(function, axis=places), (inside,), extra, {"places": places})
 
@@ -359,7 +375,9 @@ class Rows:
             if a == ONE
         ]
         extra = tuple(n for n, a in zip(value.shape, axes) if a == EXTRA)
-        return Apply("slice", lambda v: jnp.squeeze(v[(slice(None), *cut)], tuple(dropped)), (inside,), extra, {"cut": cut})
+        return Apply(
+            "slice", lambda v: jnp.squeeze(v[(slice(None), *cut)], tuple(dropped)), (inside,), extra, {"cut": cut}
+        )
 
     def _through_dot_general(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
         left, right = operation.inputs
@@ -388,13 +406,14 @@ class Rows:
         formula = f"...{''.join(names_left)},...{''.join(names_right)}->...{names_out}"
         arguments = (self.follow(left, tuple(of_left)), self.follow(right, tuple(of_right)))
         extra = tuple(n for n, a in zip(value.shape, axes) if a == EXTRA)
-        plain = not names_out and all(len(a.extra) == 1 for a in arguments)
-        return Apply(
-            "dot" if plain else "einsum",
-            lambda a, b: jnp.einsum(formula, a, b, precision=lax.Precision.HIGHEST),
-            arguments,
-            extra,
-        )
+        ranks = [len(a.extra) for a in arguments]
+        if not names_out and ranks == [1, 1]:
+            return Apply("dot", _inner, arguments)
+        params = {}
+        if len(names_out) == 1 and sorted(ranks) == [1, 2]:
+            which = ranks.index(2)
+            params = {"matrix": which, "axis": "".join((names_left, names_right)[which]).index(names_out)}
+        return Apply("einsum", lambda a, b: _einsum(formula, a, b), arguments, extra, params)
 
     def _through_gather(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
         source, indices = operation.inputs
@@ -403,21 +422,38 @@ class Rows:
             raise MixedError("an index depends on latent sites")
         picked = d.start_index_map
         whole = [i for i in range(len(source.shape)) if i not in picked]
-        if d.operand_batching_dims or any(sizes[i] != 1 for i in picked) or any(sizes[i] != source.shape[i] for i in whole):
+        if (
+            d.operand_batching_dims
+            or any(sizes[i] != 1 for i in picked)
+            or any(sizes[i] != source.shape[i] for i in whole)
+        ):
             raise MixedError("a gather takes more than single entries")
-        batch = [i for i in range(len(value.shape)) if i not in d.offset_dims]
-        if any(axes[i] >= 0 and value.shape[i] > 1 for i in d.offset_dims) or any(axes[i] == EXTRA for i in batch):
-            raise MixedError("a gather whose results lie along other axes than the rows")
-        key = self._looked_up(indices, tuple(axes[i] for i in batch), tuple(source.shape[i] for i in picked), operation)
-        extra = tuple(n for n, a in zip(value.shape, axes) if a == EXTRA)
-        kept_one = [i for i in picked if i not in d.collapsed_slice_dims]
-        if kept_one:
+        if any(i not in d.collapsed_slice_dims for i in picked):
             raise MixedError("a gather that keeps the axes it picks from")
-        table = Table(source, (*picked, *whole), math.prod(source.shape[i] for i in picked), key, tuple(source.shape[i] for i in whole))
-        if table.extra == extra:
-            return table
-        places = [i for i in d.offset_dims if axes[i] == EXTRA]
-        return _spread(table, [i for i, a in enumerate(axes) if a == EXTRA], places, value.shape)
+        batch = [i for i in range(len(value.shape)) if i not in d.offset_dims]
+        if any(axes[i] == EXTRA for i in batch):
+            raise MixedError("a gather within the entry of a row")
+        # What is taken whole may lie along rows too; then the place on that axis is one more index.
+        place_of = dict(zip(whole, d.offset_dims))
+        along = [i for i in whole if axes[place_of[i]] >= 0 and source.shape[i] > 1]
+        rest = [i for i in whole if axes[place_of[i]] == EXTRA]
+        ones = [i for i in whole if i not in along and i not in rest]
+        sizes = tuple(source.shape[i] for i in picked)
+        key = self._looked_up(indices, tuple(axes[i] for i in batch), sizes, operation)
+        for i in along:
+            key = self._crossed(key, axes[place_of[i]], source.shape[i])
+        extra = tuple(source.shape[i] for i in rest)
+        return Table(source, (*ones, *picked, *along, *rest), key.size, key, extra)
+
+    def _crossed(self, key: Key, axis: int, size: int) -> Key:
+        """A key, and the place along an axis of the rows."""
+        label = (key, axis, size)
+        if self.blind:
+            return Key(key.values, key.size * size)
+        if label not in self._keys:
+            place = self._position(((axis, size),))
+            self._keys[label] = Key(key.values * np.int32(size) + place.values, key.size * size)
+        return self._keys[label]
 
     def _looked_up(self, indices: Value, axes: tuple[int, ...], sizes: tuple[int, ...], operation: Operation) -> Key:
         label = (indices, axes, sizes)
@@ -443,7 +479,9 @@ class Rows:
         return self._keys[label]
 
 
-def elementwise(primitive: Any, params: Mapping[str, Any], arguments: tuple[Expression, ...], extra: tuple[int, ...]) -> Apply:
+def elementwise(
+    primitive: Any, params: Mapping[str, Any], arguments: tuple[Expression, ...], extra: tuple[int, ...]
+) -> Apply:
     """A primitive that works entry by entry."""
 
     def function(*arrays: Any) -> Any:
@@ -456,14 +494,30 @@ def picked(e: Expression, place: tuple[int, ...]) -> Expression:
     """One entry of the extra axes."""
     if not e.extra:
         return e
+    place = tuple(0 if n == 1 else i for n, i in zip(e.extra, place))
     if isinstance(e, Column):
-        return Column(e.values[(slice(None), *place)])
+        if place not in e.picks:  # the same data are the same object
+            e.picks[place] = Column(e.values[(slice(None), *place)])
+        return e.picks[place]
     if isinstance(e, Apply) and e.primitive is not None:
         return elementwise(e.primitive, e.params, tuple(picked(a, place) for a in e.arguments), ())
     if isinstance(e, Apply) and e.name == "spread":
         (inside,), own = e.arguments, e.params["own"]
         return picked(inside, tuple(0 if n == 1 else place[i] for n, i in zip(inside.extra, own)))
+    if isinstance(e, Apply) and "matrix" in e.params:  # a vector times a matrix: times one of its columns
+        which, axis = e.params["matrix"], e.params["axis"]
+        vector, matrix = e.arguments[1 - which], e.arguments[which]
+        column = Apply("pick", lambda v: jnp.take(v, place[0], axis=1 + axis), (matrix,), vector.extra)
+        return Apply("dot", _inner, (vector, column))
     return Apply("pick", lambda v: v[(slice(None), *place)], (e,), (), {"place": place})
+
+
+def _einsum(formula: str, a: Any, b: Any) -> Any:
+    return jnp.einsum(formula, a, b, precision=lax.Precision.HIGHEST)
+
+
+def _inner(a: Any, b: Any) -> Any:
+    return _einsum("...i,...i->...", a, b)
 
 
 def _level(arrays: Sequence[Any], extra: int) -> Sequence[Any]:

@@ -1,6 +1,5 @@
 """Which rule compresses an observed site, if any: identical rows, cells, Gaussian linear, counted rows."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from surprax.models.cells import Cells, join, key_of_column, keys_of
 from surprax.models.compact import Compact, Store
 from surprax.models.gaussian import gaussian_linear
 from surprax.models.graph import Value
+from surprax.models.multivariate import multivariate_linear
 from surprax.models.reading import Site
 from surprax.models.rows import Column, Expression, Key, Rows, Table, leaves_of
 
@@ -83,18 +83,24 @@ class _Observed:
         return np.asarray(self.values.values)
 
     def compressed(self) -> Compact | Kept:
+        """By the first rule that holds and leaves few enough numbers."""
         if self.number == 0:
             return Kept("none of its rows counts")
         family = self.site.family
         if family is None:
             return self.counted()
         reasons = []
-        by_cells = self.by_cells()
+        by_cells = self._worth(self.by_cells())
         if isinstance(by_cells, Compact):
             return by_cells
         reasons.append(by_cells)
         if family.__name__ in ("Normal", "LogNormal"):
-            linear = self.gaussian()
+            linear = self._worth(self.gaussian())
+            if isinstance(linear, Compact):
+                return linear
+            reasons.insert(0, linear)
+        if family.__name__ == "MultivariateNormal":
+            linear = self._worth(self.multivariate())
             if isinstance(linear, Compact):
                 return linear
             reasons.insert(0, linear)
@@ -103,11 +109,20 @@ class _Observed:
             return counted
         return Kept("; ".join(dict.fromkeys(r for r in reasons if r)) or counted.reason)
 
+    def _worth(self, found: Compact | str) -> Compact | str:
+        """What was found, unless it has nearly as many numbers as there were."""
+        before = self.values.values.size + self.number * sum(map(_by_row, self.parameters.values()))
+        if isinstance(found, Compact) and self.gain < 1 and found.numbers > self.gain * before:
+            return f"{before:,} numbers would become {found.numbers:,}"
+        return found
+
     # Cells.
 
     def cells(self, expressions: Sequence[Expression], extra: Sequence[Key] = ()) -> Cells | str:
         """Cells of rows that expressions do not tell apart, or why there are no such."""
-        rowwise = [leaf for leaf in leaves_of(expressions) if isinstance(leaf, Table) and leaf.entries >= max(self.number, 2)]
+        rowwise = [
+            leaf for leaf in leaves_of(expressions) if isinstance(leaf, Table) and leaf.entries >= max(self.number, 2)
+        ]
         if rowwise and self.gain < 1:
             return self._why(rowwise[0])
         keys = keys_of(expressions)
@@ -145,7 +160,9 @@ class _Observed:
         family: Any = self.site.family
         if not issubclass(family, ExponentialFamily):
             return ""
-        known = {name for name in family.known_parameters if name in self.parameters and self._is_data(self.parameters[name])}
+        known = {
+            name for name in family.known_parameters if name in self.parameters and self._is_data(self.parameters[name])
+        }
         if not has_moments(family, dict.fromkeys(known)):
             return ""
         return exponential.by_cells(self, family)
@@ -158,7 +175,11 @@ class _Observed:
     def gaussian(self) -> Compact | str:
         y, constant = np.asarray(self.y(), np.float64), 0.0
         location, scale = self.parameters["loc"], self.parameters["scale"]
-        rowwise = [leaf for leaf in leaves_of([location, scale]) if isinstance(leaf, Table) and leaf.entries >= max(self.number, 2)]
+        rowwise = [
+            leaf
+            for leaf in leaves_of([location, scale])
+            if isinstance(leaf, Table) and leaf.entries >= max(self.number, 2)
+        ]
         if rowwise and self.gain < 1:
             return self._why(rowwise[0])
         if not np.all(np.isfinite(y)):
@@ -171,6 +192,13 @@ class _Observed:
             constant = -float(np.sum(y if self.weights is None else self.weights * y))
         return gaussian_linear(self.site.name, y, self.weights, location, scale, constant)
 
+    def multivariate(self) -> Compact | str:
+        y = np.asarray(self.y(), np.float64)
+        if not np.all(np.isfinite(y)):
+            return f"row {int(np.argwhere(~np.isfinite(y))[0, 0])} of what it observes is not finite"
+        location, factor = self.parameters["loc"], self.parameters["scale_tril"]
+        return multivariate_linear(self.site.name, self.site.rows, y, self.weights, location, factor)
+
     # Counted rows.
 
     def counted(self) -> Compact | Kept:
@@ -179,30 +207,59 @@ class _Observed:
         coded = self.coded(self.values)
         if coded is None:
             return Kept("its observations and parameters hardly repeat")
-        names = list(self.parameters)
-        cells = self.cells([self.parameters[n] for n in names], [coded[0]])
-        if isinstance(cells, str):
-            return Kept(cells)
-        build = _rebuilt(site)
+        build, parameters = self._made_again()
         if build is None:
             name = site.distribution.__name__ if site.distribution else "?"
             return Kept(f"{name} cannot be made again from its parameters")
+        cells = self.cells(list(parameters.values()), [coded[0]])
+        if isinstance(cells, str):
+            return Kept(cells)
         counts = _sums(self.weights, cells, self.number)
         store = Store()
-        settled = {n: store.settle(self.parameters[n], cells, self.codes()) for n in names}
-        values = coded[1][cells.places[coded[0]]] if coded[0] in cells.places else np.broadcast_to(coded[1], (cells.number, *coded[1].shape[1:]))
-        reference = _best_share(cells, coded[0], counts) if site.discrete else np.zeros(cells.number)
-        arrays = {"slots": store.arrays, "values": values, "counts": counts, "reference": reference}
+        settled = {n: store.settle(e, cells, self.codes()) for n, e in parameters.items()}
+        key, distinct = coded
+        reference = _best_share(cells, key, counts) if site.discrete else np.zeros(cells.number)
+        arrays = {
+            "slots": store.arrays,
+            "values": distinct[cells.places[key]],
+            "counts": counts,
+            "reference": reference,
+        }
 
         def energy(arrays: Mapping[str, Any], tables: Sequence[Any]) -> Any:
-            slots, memo = arrays["slots"], {}
+            slots = arrays["slots"]
+            memo: dict[int, Any] = {}
             d = build(**{n: e(slots, tables, memo) for n, e in settled.items()})
             log_prob = d.log_prob(jnp.asarray(arrays["values"]))
             return jnp.sum(arrays["counts"] * (log_prob - arrays["reference"]))
 
         constant = float(np.sum(counts * reference))
         detail = f"{cells.number:,} distinct rows, counted"
-        return Compact(site.name, "counted rows", site.rows, 2 * cells.number, detail, tuple(store.tables), arrays, energy, constant)
+        rule = self._rule(cells, key)
+        return Compact(
+            site.name, rule, site.rows, 2 * cells.number, detail, tuple(store.tables), arrays, energy, constant
+        )
+
+    def _made_again(self) -> tuple[Any, dict[str, Expression]]:
+        """NumPyro's class and its parameters, whose density is then the same to the last digit; or our family."""
+        site = self.site
+        if not site.own_parameters:
+            return site.family, dict(self.parameters)
+        own = {
+            n: self.rows.follow(v, self.rows.axes_of(v, site.own_event_dims[n])) for n, v in site.own_parameters.items()
+        }
+        return site.distribution, own
+
+    def _rule(self, cells: Cells, value: Key) -> str:
+        """What counting amounts to: for a discrete exponential family, evidence of all rows or by cell."""
+        if not (self.site.discrete and self.site.family and issubclass(self.site.family, ExponentialFamily)):
+            return "counted rows"
+        return "cells" if any(key is not value for key in cells.places) else "identical rows"
+
+
+def _by_row(e: Expression) -> bool:
+    """Whether a parameter is another number in each row."""
+    return bool(keys_of([e])) or any(isinstance(leaf, Column) and not leaf.is_same for leaf in leaves_of([e]))
 
 
 def _weights(rows: Rows, site: Site) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -245,16 +302,3 @@ def _best_share(cells: Cells, value: Key, counts: np.ndarray) -> np.ndarray:
     _, group = np.unique(rows, axis=0, return_inverse=True)
     group = group.reshape(-1)
     return np.log(counts / np.bincount(group, counts)[group])
-
-
-def _rebuilt(site: Site) -> Any:
-    """A function that makes the distribution from its parameters: ours where there is one, else NumPyro's own class."""
-    if site.family is not None:
-        return site.family
-    names = set(site.parameters)
-    try:
-        takes = set(inspect.signature(site.distribution.__init__).parameters)  # type: ignore[misc]
-    except (TypeError, ValueError):
-        return None
-    return site.distribution if names and names <= takes else None
-
