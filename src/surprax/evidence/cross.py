@@ -16,6 +16,12 @@ __all__ = ["cross_moments"]
 BLOCK = 1 << 16
 """Rows that are taken at a time, so that what is written in between stays in the cache."""
 
+SAMPLE = 1 << 12
+"""Rows from which the first centre is taken."""
+
+LOST = 1e4
+"""How many times larger than the scatter a correction for the centre may be: it costs as many digits, of sixteen."""
+
 
 def cross_moments(
     columns: Sequence[Any], weights: Any, codes: Any, groups: int
@@ -28,64 +34,62 @@ def cross_moments(
         codes: numbers of the groups, shape (rows,), from 0 to groups − 1; None for one group.
         groups: how many there are.
 
-    The scatter is Σ w (x − mean)(x − mean)ᵀ, from a second pass over the rows: nothing is subtracted but the mean.
+    The scatter is Σ w (x − m)(x − m)ᵀ about the mean m of the group. One pass over the rows takes it about the mean of a few of them,
+    and is corrected by what separates the two; where that would cost digits, a second pass takes it about m.
     """
+    centre = _rough_centre(columns)
+    for _ in range(3):
+        total, first, second = _sums(columns, weights, codes, groups, centre)
+        share = np.where(total > 0, 1.0 / np.where(total > 0, total, 1.0), 0.0)[:, None]
+        shift = share * first
+        scatter = second - total[:, None, None] * shift[:, :, None] * shift[:, None, :]
+        centre = centre + shift
+        own = np.maximum(np.einsum("gii->gi", scatter), 0.0)
+        if np.all(total[:, None] * shift**2 <= LOST * own + np.finfo(float).tiny):
+            break
+    return total, centre, scatter
+
+
+def _rough_centre(columns: Sequence[Any]) -> np.ndarray:
+    """Means of a few rows, for all groups: (1, k)."""
+    step = max(1, columns[0].shape[0] // SAMPLE)
+    means = [np.mean(np.asarray(c[::step], np.float64)) for c in columns]
+    return np.nan_to_num(np.array(means))[None]
+
+
+def _sums(columns: Sequence[Any], weights: Any, codes: Any, groups: int, centre: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Σ w, Σ w d and Σ w d dᵀ by group, for the deviations d from the centre."""
+    k = len(columns)
+    upper = np.triu_indices(k)
     with float64_scope():
-        found = _cross_moments(tuple(columns), weights, codes, groups=groups)
-        total, mean, scatter = (np.asarray(v) for v in found)
-    return total, mean, scatter
+        sums = np.asarray(_by_blocks(tuple(columns), weights, codes, centre, groups=groups))
+    second = np.zeros((groups, k, k))
+    second[:, upper[0], upper[1]] = second[:, upper[1], upper[0]] = sums[:, 1 + k :]
+    return sums[:, 0], sums[:, 1 : 1 + k], second
 
 
 @functools.partial(jax.jit, static_argnames=("groups",))
-def _cross_moments(columns: tuple[Array, ...], weights: Any, codes: Any, groups: int) -> tuple[Array, Array, Array]:
+def _by_blocks(columns: tuple[Array, ...], weights: Any, codes: Any, centre: Array, groups: int) -> Array:
+    """The sums of a block of rows after the other, (groups, 1 + k + k (k + 1) / 2)."""
     rows, k = columns[0].shape[0], len(columns)
     upper = np.triu_indices(k)
-    data = (columns, weights, codes)
 
-    def stacked(columns: tuple[Array, ...]) -> Array:
-        return jnp.stack([c.astype(jnp.float64) for c in columns])
-
-    def total(terms: Array, codes: Any) -> Array:
-        """Sums over rows, the last axis, by group: (groups, …)."""
+    def block(columns: tuple[Array, ...], weights: Any, codes: Any) -> Array:
+        x = jnp.stack([c.astype(jnp.float64) for c in columns])
+        d = x - (centre.T if codes is None or len(centre) == 1 else centre.T[:, codes])
+        w = jnp.ones(x.shape[1:]) if weights is None else weights.astype(jnp.float64)
+        weighed = d if weights is None else w[None] * d
         if codes is None:
-            return jnp.sum(terms, axis=-1)[None]
+            products = (weighed @ d.T)[upper]
+            return jnp.concatenate([jnp.sum(w)[None], jnp.sum(weighed, axis=1), products])[None]
+        terms = jnp.concatenate([w[None], weighed, weighed[upper[0]] * d[upper[1]]])
         return jax.vmap(lambda t: jax.ops.segment_sum(t, codes, num_segments=groups))(terms).T
 
-    def first(columns: Any, weights: Any, codes: Any) -> Array:
-        x = stacked(columns)
-        w = jnp.ones(x.shape[-1]) if weights is None else weights.astype(jnp.float64)
-        return total(jnp.concatenate([w[None], w[None] * x]), codes)
-
-    def second(mean: Array, columns: Any, weights: Any, codes: Any) -> Array:
-        d = stacked(columns) - (mean[0][:, None] if codes is None else mean.T[:, codes])
-        w = jnp.ones(d.shape[-1]) if weights is None else weights.astype(jnp.float64)
-        if codes is None:
-            products = (w[None] * d) @ d.T
-            return jnp.concatenate([jnp.sum(w[None] * d, axis=-1), products[upper]])[None]
-        products = (w[None] * d)[upper[0]] * d[upper[1]]
-        return total(jnp.concatenate([w[None] * d, products]), codes)
-
-    sums = _by_blocks(first, data, rows)
-    count = sums[:, 0]
-    share = jnp.where(count > 0, 1.0 / jnp.where(count > 0, count, 1.0), 0.0)[:, None]
-    mean = share * sums[:, 1:]
-    sums = _by_blocks(functools.partial(second, mean), data, rows)
-    # The first mean is rounded; what deviations from it still sum to corrects mean and scatter.
-    left = share * sums[:, :k]
-    half = sums[:, k:] - count[:, None] * left[:, upper[0]] * left[:, upper[1]]
-    scatter = jnp.zeros((half.shape[0], k, k)).at[:, upper[0], upper[1]].set(half)
-    lower = jnp.swapaxes(scatter, 1, 2) * (1.0 - jnp.eye(k))[None]
-    return count, mean + left, scatter + lower
-
-
-def _by_blocks(step: Any, data: Any, rows: int) -> Array:
-    """Sum of step(*data) over blocks of rows."""
-    blocks, rest = divmod(rows, BLOCK)
-    if blocks <= 1:
-        return step(*data)
-
     def part(start: Any, size: int) -> Any:
-        return jax.tree.map(lambda v: jax.lax.dynamic_slice_in_dim(v, start, size), data)
+        return jax.tree.map(lambda v: jax.lax.dynamic_slice_in_dim(v, start, size), (columns, weights, codes))
 
-    so_far = step(*part(blocks * BLOCK, rest)) if rest else jnp.zeros_like(step(*part(0, BLOCK)))
-    return jax.lax.fori_loop(0, blocks, lambda i, total: total + step(*part(i * BLOCK, BLOCK)), so_far)
+    blocks, rest = divmod(rows, BLOCK)
+    if not blocks:
+        return block(columns, weights, codes)
+    total = block(*part(blocks * BLOCK, rest)) if rest else jnp.zeros((groups, 1 + k + len(upper[0])))
+    return jax.lax.fori_loop(0, blocks, lambda i, so_far: so_far + block(*part(i * BLOCK, BLOCK)), total)

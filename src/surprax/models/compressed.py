@@ -232,7 +232,12 @@ class _Program:
 def _sources(site: Site) -> list[Value]:
     """The values whose entries the rows of a site take, in the order of the site's parameters; no data are looked at."""
     rows = Rows(site.shape, {}, blind=True)
-    expressions = [rows.follow(v, rows.axes_of(v, site.event_dims[n])) for n, v in sorted(site.parameters.items())]
+    named = [
+        (values[name], event_dims[name])
+        for values, event_dims in ((site.parameters, site.event_dims), (site.own_parameters, site.own_event_dims))
+        for name in sorted(values)
+    ]
+    expressions = [rows.follow(value, rows.axes_of(value, event_dim)) for value, event_dim in named]
     tables = [leaf for leaf in leaves_of(expressions) if isinstance(leaf, Table)]
     return list(dict.fromkeys(table.source for table in tables))
 

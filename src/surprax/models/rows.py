@@ -455,12 +455,22 @@ class Rows:
             self._keys[label] = Key(key.values * np.int32(size) + place.values, key.size * size)
         return self._keys[label]
 
+    def _indices(self, value: Value) -> np.ndarray:
+        """Known indices; what JAX does about negative ones is seen and done in one step, not in a pass for each operation."""
+        source, wrap = _before_wrapping(value)
+        if source is None:
+            return np.asarray(self.known(value))
+        array = np.asarray(self.known(source))
+        if array.min(initial=0) < 0:
+            array = np.where(array < 0, array + wrap, array)
+        return array[..., None]
+
     def _looked_up(self, indices: Value, axes: tuple[int, ...], sizes: tuple[int, ...], operation: Operation) -> Key:
         label = (indices, axes, sizes)
         if self.blind:
             return Key(np.zeros(0, np.int32), math.prod(sizes))
         if label not in self._keys:
-            array = np.asarray(self.known(indices))
+            array = self._indices(indices)
             low, high = array.min(initial=0), array.max(initial=0)
             strides = np.cumprod((1, *sizes[:0:-1]))[::-1]
             flat = None
@@ -477,6 +487,24 @@ class Rows:
             values = np.broadcast_to(column.values, (self.number,)) if column.is_same else column.values
             self._keys[label] = Key(values, math.prod(sizes))
         return self._keys[label]
+
+
+def _before_wrapping(indices: Value) -> tuple[Value | None, int]:
+    """x and n of indices (where x < 0, x + n, else x) with one more axis of length 1; None where they are something else."""
+    operation = indices.operation
+    if operation is None or operation.name not in ("broadcast_in_dim", "reshape"):
+        return None, 0
+    inside = operation.inputs[0]
+    if indices.shape != (*inside.shape, 1) or inside.operation is None or inside.operation.name != "select_n":
+        return None, 0
+    negative, x, wrapped = inside.operation.inputs
+    less, add = negative.operation, wrapped.operation
+    if less is None or add is None or less.name != "lt" or add.name != "add":
+        return None, 0
+    zero, n = less.inputs[1], add.inputs[1]
+    if less.inputs[0] is not x or add.inputs[0] is not x or zero.shape or n.shape or zero.operation or n.operation:
+        return None, 0
+    return (x, int(n.constant)) if int(zero.constant) == 0 else (None, 0)
 
 
 def elementwise(

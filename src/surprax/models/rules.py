@@ -77,7 +77,7 @@ class _Observed:
     @property
     def most(self) -> int:
         """How many cells are worth it."""
-        return max(int(self.gain * self.number), 1)
+        return self.number if self.gain >= 1 else int(self.gain * self.number)
 
     def y(self) -> np.ndarray:
         return np.asarray(self.values.values)
@@ -86,6 +86,8 @@ class _Observed:
         """By the first rule that holds and leaves few enough numbers."""
         if self.number == 0:
             return Kept("none of its rows counts")
+        if self.number == 1 and self.gain < 1:
+            return Kept("it has a single row")
         family = self.site.family
         if family is None:
             return self.counted()
@@ -173,7 +175,8 @@ class _Observed:
     # Gaussian linear.
 
     def gaussian(self) -> Compact | str:
-        y, constant = np.asarray(self.y(), np.float64), 0.0
+        y, constant = self.y(), 0.0
+        y = y if y.dtype.kind == "f" else y.astype(np.float64)
         location, scale = self.parameters["loc"], self.parameters["scale"]
         rowwise = [
             leaf
@@ -182,13 +185,13 @@ class _Observed:
         ]
         if rowwise and self.gain < 1:
             return self._why(rowwise[0])
-        if not np.all(np.isfinite(y)):
+        if not np.isfinite(np.sum(y, dtype=np.float64)):
             first = int(np.argmin(np.isfinite(y)))
             return f"row {first} of what it observes is {y[first]}"
         if self.site.family.__name__ == "LogNormal":  # type: ignore[union-attr]
             if not np.min(y) > 0:
                 return f"row {int(np.argmin(y))} of what it observes is {np.min(y):g}, and LogNormal lives on positive numbers"
-            y = np.log(y)
+            y = np.log(y, dtype=np.float64)
             constant = -float(np.sum(y if self.weights is None else self.weights * y))
         return gaussian_linear(self.site.name, y, self.weights, location, scale, constant)
 

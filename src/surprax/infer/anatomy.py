@@ -1,0 +1,191 @@
+"""A model taken apart: which sites depend on which, and the values and log-densities of each at given values of the latent sites."""
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from numpyro.distributions import ExpandedDistribution, Independent, biject_to
+
+from surprax.families.base import Distribution
+from surprax.interop.numpyro_twins import from_numpyro
+from surprax.interop.shapes import expanded
+from surprax.models.compact import Compact
+from surprax.models.graph import Value, evaluate
+from surprax.models.reading import Reading, Site
+from surprax.numerics.precision import is_traced
+
+__all__ = ["Anatomy", "Component", "Latents", "elementwise_family", "named"]
+
+type Latents = Mapping[str, Any]
+"""Values of latent sites, by name."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """Latent sites that depend on each other, or on the same data, and the other sites with a density that depend on them."""
+
+    latents: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+class Anatomy:
+    """A model that was read, of which some observed sites may be compressed.
+
+    All methods that compute are to be called inside of `with computing(True):`.
+
+    Attributes:
+        reading: the model, as it was read.
+        compacts: the compressed sites, by name.
+        latents, observed, derived: names of sites in the order of the model; `factor` statements count as observed, and derived
+            are the deterministic ones.
+    """
+
+    def __init__(self, reading: Reading, compacts: Mapping[str, Compact]) -> None:
+        self.reading, self.compacts = reading, compacts
+        self.latents = self._of_kind("latent")
+        self.observed = self._of_kind("observed", "factor")
+        self.derived = self._of_kind("deterministic")
+        self._known: dict[Value, Any] = {}
+
+    def _of_kind(self, *kinds: str) -> tuple[str, ...]:
+        return tuple(name for name, site in self.reading.sites.items() if site.kind in kinds)
+
+    def site(self, name: str) -> Site:
+        return self.reading.sites[name]
+
+    def what(self, name: str) -> str:
+        """The name of a site's distribution."""
+        site = self.site(name)
+        known = site.family or site.distribution
+        return "unknown" if known is None else known.__name__.removeprefix("Surprax")
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of a latent site."""
+        return tuple(self.reading.latents[name].shape)
+
+    def value_of(self, name: str) -> Value:
+        """Of a deterministic site."""
+        value = self.site(name).value
+        assert value is not None
+        return value
+
+    # Who depends on whom.
+
+    @functools.cached_property
+    def parents(self) -> dict[str, tuple[str, ...]]:
+        """The latent sites that each site is computed from, by name."""
+        return {name: self._inputs_of(_values_of(site)) for name, site in self.reading.sites.items()}
+
+    def _inputs_of(self, values: Iterable[Value]) -> tuple[str, ...]:
+        found: set[str] = set()
+        seen: set[Value] = set()
+        stack = list(values)
+        while stack:
+            value = stack.pop()
+            if value.known or value in seen:
+                continue
+            seen.add(value)
+            if value.operation is None:
+                found.add(value.name)
+            else:
+                stack.extend(value.operation.inputs)
+        return tuple(name for name in self.latents if name in found)
+
+    def components(self) -> list[Component]:
+        """The parts of the model that are independent of each other, given the data."""
+        group = {name: {name} for name in self.latents}
+        for name in (*self.latents, *self.observed):
+            joined = [*self.parents[name], *([name] if name in group else [])]
+            union = set().union(*(group[n] for n in joined))
+            group.update(dict.fromkeys(union, union))
+        found: list[Component] = []
+        for name in self.latents:
+            if not any(name in component.latents for component in found):
+                latents = tuple(n for n in self.latents if n in group[name])
+                others = tuple(n for n in self.observed if set(self.parents[n]) & group[name])
+                found.append(Component(latents, others))
+        return found
+
+    # Values.
+
+    def evaluate(self, values: Sequence[Value], latents: Latents) -> list[Any]:
+        """Values of the graph; what depends on no latent site is computed once."""
+        memo = dict(self._known)
+        found = evaluate(values, lambda v: jnp.asarray(latents[v.name]), memo)
+        self._known.update({v: array for v, array in memo.items() if v.known and not is_traced(array)})
+        return found
+
+    def distribution(self, name: str, latents: Latents) -> Any:
+        """NumPyro's distribution of a site."""
+        site = self.site(name)
+        return jax.tree.unflatten(site.tree, [jnp.asarray(v) for v in self.evaluate(site.leaves, latents)])
+
+    def log_density(self, name: str, latents: Latents) -> Array:
+        """log p(site | its parents), summed over its rows, in nats; in our own form where there is one, which keeps more digits."""
+        site = self.site(name)
+        if name in self.compacts:
+            compact = self.compacts[name]
+            return compact.log_likelihood(compact.arrays, self.tables(name, latents)) + compact.constant
+        value = latents[name] if site.value is None else self.evaluate([site.value], latents)[0]
+        d = self.distribution(name, latents)
+        if site.scale is not None:
+            return jnp.sum(self.evaluate([site.scale], latents)[0] * d.log_prob(value))
+        return jnp.sum((elementwise_family(d) or d).log_prob(value))
+
+    def tables(self, name: str, latents: Latents) -> list[Any]:
+        """The interface of a compressed site."""
+        return self.evaluate([table.source for table in self.compacts[name].tables], latents)
+
+    def inner_point(self, key: Array) -> dict[str, Array]:
+        """Values of all latent sites, at random inside of their supports; they need not be probable."""
+        point: dict[str, Array] = {}
+        for i, name in enumerate(self.latents):
+            d, shape = self.distribution(name, point), self.site(name).sample_shape
+            own = jax.random.fold_in(key, i)
+            try:
+                transform = biject_to(d.support)
+                point[name] = transform(jax.random.normal(own, transform.inverse_shape(d.shape(shape))))
+            except NotImplementedError:  # no map from free numbers to this support
+                point[name] = d.sample(own, shape)
+        return point
+
+
+def _values_of(site: Site) -> list[Value]:
+    around = [v for v in (site.scale, site.mask, site.value) if v is not None]
+    return [*site.leaves, *around]
+
+
+def elementwise_family(d: Any) -> Distribution | None:
+    """The batch of our distributions that one of NumPyro's is, which `to_event` may have made one event; None where there is none.
+
+    Its log-density is one number for each element that is independent of the others: their sum is NumPyro's.
+
+    >>> import numpyro.distributions as dist
+    >>> elementwise_family(dist.Normal(0.0, 1.0).expand([3]).to_event(1)).batch_shape
+    (3,)
+    """
+    if isinstance(d, ExpandedDistribution):
+        inner = elementwise_family(d.base_dist)
+        if inner is None:
+            return None
+        return expanded(inner, tuple(d.batch_shape) + inner.batch_shape[len(d.base_dist.batch_shape) :])
+    if isinstance(d, Independent):
+        return elementwise_family(d.base_dist)
+    try:
+        return from_numpyro(d)
+    except (TypeError, ValueError):
+        return None
+
+
+def named(names: Sequence[str]) -> str:
+    """Names of sites in a sentence.
+
+    >>> named(["a", "b", "c"])
+    "'a', 'b' and 'c'"
+    """
+    quoted = [repr(name) for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"

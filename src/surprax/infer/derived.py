@@ -1,0 +1,215 @@
+"""Deterministic sites of a posterior in closed form: what is known of functions of sites that are known."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.special
+from jax import Array
+
+from surprax.families.normal import Normal
+from surprax.infer.anatomy import Anatomy, Latents
+from surprax.infer.blocks import in_blocks
+from surprax.infer.closed import ClosedForm, Draw, Image, Marginal, Member
+from surprax.infer.conjugate_sites import SEVERAL, entry_of_each
+from surprax.infer.parts import Part, flattened, unflattened
+from surprax.infer.scopes import computing
+
+__all__ = ["Averaged", "Constant", "OfOne", "with_derived"]
+
+MANY = 10_000
+"""Deterministic sites of more numbers than this are left out; `predict` computes them."""
+
+_NODES = 257
+_FINE = 20_000
+_DRAWS = 1 << 16
+
+
+def with_derived(anatomy: Anatomy, parts: Sequence[Part]) -> ClosedForm:
+    """The parts as one form, with the deterministic sites of the model among them."""
+    marginals: dict[str, Marginal] = {name: m for part in parts for name, m in part.marginals.items()}
+    derived = [name for name in anatomy.derived if anatomy.value_of(name).size <= MANY]
+    draw_latents = _draw_of(parts)
+
+    def of_latents(names: Sequence[str], latents: Latents) -> dict[str, Any]:
+        return dict(zip(names, anatomy.evaluate([anatomy.value_of(name) for name in names], latents)))
+
+    def draw(key: Array, n: int) -> dict[str, Any]:
+        latents = draw_latents(key, n)
+        if not derived:
+            return latents
+        each = jax.jit(jax.vmap(functools.partial(of_latents, derived)))
+        return {**latents, **in_blocks(each, latents, max(anatomy.value_of(name).size for name in derived))}
+
+    for name in derived:
+        marginals[name] = _marginal(anatomy, parts, name, marginals, draw)
+    order = [name for name in anatomy.reading.sites if name in marginals]
+    return ClosedForm({name: marginals[name] for name in order}, draw)
+
+
+def _draw_of(parts: Sequence[Part]) -> Callable[[Array, int], dict[str, Any]]:
+    def draw(key: Array, n: int) -> dict[str, Any]:
+        keys = jax.random.split(key, len(parts))
+        return {name: value for i, part in enumerate(parts) for name, value in part.sample(keys[i], n).items()}
+
+    return draw
+
+
+def _marginal(anatomy: Anatomy, parts: Sequence[Part], name: str, known: Mapping[str, Marginal], draw: Draw) -> Marginal:
+    mine = [part for part in parts if set(part.shapes) & set(anatomy.parents[name])]
+    center = {site: value for part in parts for site, value in part.center.items()}
+
+    def value(latents: Latents) -> Any:
+        return anatomy.evaluate([anatomy.value_of(name)], {**center, **latents})[0]
+
+    if not mine:
+        return Constant(np.asarray(value(center), np.float64))
+    normal = _affine(value, mine) if all(part.normal for part in mine) else None
+    if normal is not None:
+        return normal
+    sources = {site: known[site] for site in anatomy.parents[name]}
+    numbers = {site: int(np.prod(anatomy.shape(site), dtype=np.int64)) for site in sources}
+    drawn = [part.sample(jax.random.key(i), 2) for i, part in enumerate(parts)]
+    point, other = ({site: v[i] for part in drawn for site, v in part.items()} for i in range(2))
+    entry = entry_of_each(lambda latents: jnp.ravel(value(latents)), point, other, numbers, anatomy)
+    if not np.any(entry == SEVERAL):
+        one = OfOne(sources, value)
+        if one.is_known():
+            return one
+    return Averaged(name, draw)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A site that no latent site changes."""
+
+    value: np.ndarray
+
+    def mean(self) -> np.ndarray:
+        return self.value
+
+    def sd(self) -> np.ndarray:
+        return np.zeros_like(self.value)
+
+    def quantile(self, q: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(self.value, np.shape(q) + self.value.shape)
+
+
+def _affine(value: Callable[[Latents], Any], parts: Sequence[Part]) -> Marginal | None:
+    """The normal distribution of an affine function of normal vectors; None where it is not affine."""
+    variance: Any = 0.0
+    rng = np.random.default_rng(3)
+    moved, total = {}, None
+    centre = {name: v for part in parts for name, v in part.center.items()}
+    at_centre = np.asarray(value(centre), np.float64)
+    for part in parts:
+        assert part.normal is not None
+
+        def of_vector(z: Any, part: Part = part) -> Any:
+            return jnp.ravel(value({**centre, **unflattened(z, part.shapes)}))
+
+        _, along = jax.linearize(of_vector, jnp.asarray(part.normal.mean))
+        columns = np.asarray(jax.lax.map(along, jnp.asarray(part.normal.factor.T), batch_size=64))  # of the factor: (d, size)
+        variance = variance + np.sum(columns**2, axis=0)
+        step = 3.0 * rng.normal(size=len(columns))
+        moved |= unflattened(part.normal.mean + part.normal.factor @ step, part.shapes)
+        total = step @ columns if total is None else total + step @ columns
+    there = np.asarray(value({**centre, **moved}), np.float64)
+    deviation = np.sqrt(variance).reshape(at_centre.shape)
+    off = np.abs(there - at_centre - np.reshape(total, at_centre.shape))
+    if not np.all(off <= 1e-9 * (np.abs(there) + np.abs(at_centre) + deviation)) or not np.all(deviation > 0):
+        return None
+    return Member(Normal(at_centre, deviation))
+
+
+@dataclass(frozen=True)
+class _Along:
+    """A function of sites at the quantiles of all their elements at once."""
+
+    sources: Mapping[str, Marginal]
+    value: Callable[[Latents], Any]
+
+    def quantile(self, q: np.ndarray) -> np.ndarray:
+        q = np.asarray(q, np.float64)
+        flat = {name: jnp.asarray(m.quantile(q.reshape(-1))) for name, m in self.sources.items()}
+        with computing(True):
+            found = np.asarray(jax.vmap(self.value)(flat), np.float64)
+        return found.reshape(q.shape + found.shape[1:])
+
+    def mean(self) -> np.ndarray:
+        raise NotImplementedError
+
+    sd = mean
+
+
+@dataclass(frozen=True)
+class OfOne:
+    """A site each of whose elements is a function of one element of another site: f(x).
+
+    Moments are integrals over the quantiles of x. Where f is monotone so are quantiles of f(x): f of those of x, or of 1 − q.
+    """
+
+    sources: Mapping[str, Marginal]
+    value: Callable[[Latents], Any]
+
+    def mean(self) -> np.ndarray:
+        return self._whole.mean()
+
+    def sd(self) -> np.ndarray:
+        return self._whole.sd()
+
+    def quantile(self, q: np.ndarray) -> np.ndarray:
+        rises, monotone = self._directions
+        if not np.all(monotone):
+            return np.asarray(np.quantile(self._fine, np.asarray(q, np.float64), axis=0))
+        along = _Along(self.sources, self.value)
+        return np.where(rises, along.quantile(q), along.quantile(1.0 - np.asarray(q, np.float64)))
+
+    def is_known(self) -> bool:
+        """Whether the quantiles of the other sites are known in closed form."""
+        try:
+            return bool(np.all(np.isfinite(_Along(self.sources, self.value).quantile(np.array([0.25, 0.5, 0.75])))))
+        except (ValueError, NotImplementedError):
+            return False
+
+    @property
+    def _whole(self) -> Image:
+        return Image(_Along(self.sources, self.value), lambda x: x)
+
+    @functools.cached_property
+    def _directions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Whether each element rises with x, and whether it rises or falls all along."""
+        nodes = _Along(self.sources, self.value).quantile(scipy.special.ndtr(np.linspace(-6.0, 6.0, _NODES)))
+        steps = np.diff(nodes, axis=0)
+        return nodes[-1] >= nodes[0], np.all(steps >= 0, axis=0) | np.all(steps <= 0, axis=0)
+
+    @functools.cached_property
+    def _fine(self) -> np.ndarray:
+        """Values at evenly spread quantiles of x."""
+        return _Along(self.sources, self.value).quantile((np.arange(_FINE) + 0.5) / _FINE)
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """A site that is a function of several others: averages over 65,536 draws, always the same ones."""
+
+    name: str
+    draw: Draw
+
+    @functools.cached_property
+    def _values(self) -> np.ndarray:
+        with computing(True):
+            return np.asarray(self.draw(jax.random.key(0), _DRAWS)[self.name], np.float64)
+
+    def mean(self) -> np.ndarray:
+        return np.mean(self._values, axis=0)
+
+    def sd(self) -> np.ndarray:
+        return np.std(self._values, axis=0)
+
+    def quantile(self, q: np.ndarray) -> np.ndarray:
+        return np.asarray(np.quantile(self._values, np.asarray(q, np.float64), axis=0))

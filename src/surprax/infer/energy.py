@@ -1,0 +1,109 @@
+"""A model without arguments as an energy over one flat vector of free numbers, which is what samplers and optimisers work on."""
+
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpyro.infer.util import constrain_fn, log_density, potential_energy
+
+from surprax.infer.blocks import in_blocks
+from surprax.infer.programs import Hoisted, kept
+from surprax.infer.scopes import computing
+from surprax.infer.sites import continuous_latents, read_sites
+
+__all__ = ["Energy"]
+
+
+class Energy:
+    """U(z) = −log p(x(z), data) − log |∂x/∂z| in nats, where x are the latent sites and z ∈ ℝᵈ the free numbers behind them.
+
+    Args:
+        model: a NumPyro model without arguments.
+        float64: whether to compute in float64; None: as JAX is configured.
+        jacobian: whether U has its second term. Without it the least energy is at the mode of the density of x itself.
+
+    All methods that compute are to be called inside of `with energy.scope():`.
+
+    Raises:
+        ValueError: where the model has latent sites that are not continuous, or none.
+    """
+
+    def __init__(self, model: Callable[[], Any], *, float64: bool | None = None, jacobian: bool = True) -> None:
+        self._model = model
+        sites = read_sites(model, (), {})
+        self._latents = continuous_latents(sites)
+        self._order = list(sites)
+        self.names = tuple(self._latents)
+        self._sizes = [int(np.prod(site.free_shape, dtype=int)) for site in self._latents.values()]
+        self.size = sum(self._sizes)
+        self.float64 = jax.config.jax_enable_x64 if float64 is None else float64
+        self.device: Any = None
+
+        def energy(z: Array) -> Array:
+            free = self.unravel(z)
+            if jacobian:
+                return potential_energy(model, (), {}, free)
+            return -log_density(model, (), {}, constrain_fn(model, (), {}, free))[0]
+
+        with self.scope():
+            self._hoisted = Hoisted(lambda z: jnp.asarray(energy(z), z.dtype), jnp.zeros(self.size))
+
+    def scope(self) -> AbstractContextManager[None]:
+        """The precision and the device of this energy."""
+        return computing(self.float64, self.device)
+
+    @property
+    def dtype(self) -> Any:
+        return np.float64 if self.float64 else np.float32
+
+    @property
+    def pure(self) -> Callable[[Any, Array], Array]:
+        """U as a function of the model's data and of z."""
+        return self._hoisted.pure
+
+    @property
+    def constants(self) -> Any:
+        """The model's data, for `pure`."""
+        return self._hoisted.constants
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for energies that differ in their data only."""
+        return self._hoisted.slope_fingerprint
+
+    def unravel(self, z: Array) -> dict[str, Array]:
+        """The free numbers by site; z is one point."""
+        parts = jnp.split(z, np.cumsum(self._sizes)[:-1])
+        return {name: part.reshape(site.free_shape) for part, (name, site) in zip(parts, self._latents.items())}
+
+    @functools.cached_property
+    def _values(self) -> Hoisted:
+        return Hoisted(
+            lambda z: constrain_fn(self._model, (), {}, self.unravel(z), return_deterministic=True),
+            jnp.zeros(self.size),
+        )
+
+    def values(self, z: np.ndarray) -> dict[str, np.ndarray]:
+        """Latent and deterministic sites of the model at points z of shape (n, d): arrays of shape (n, …), by name."""
+        values = self._values
+        pure = values.pure
+        program = kept(("values", values.fingerprint), lambda: jax.jit(jax.vmap(pure, in_axes=(None, 0))))
+        found = in_blocks(functools.partial(program, values.constants), z.astype(self.dtype))
+        return {name: found[name] for name in self._order if name in found}
+
+    def at(self, z: np.ndarray) -> np.ndarray:
+        """U at points z of shape (n, d), shape (n,)."""
+        pure = self.pure
+
+        def build() -> Any:
+            return jax.jit(lambda constants, z: jax.lax.map(lambda one: pure(constants, one), z))
+
+        return np.asarray(kept(("energy", self.fingerprint), build)(self.constants, z.astype(self.dtype)), np.float64)
+
+    def __repr__(self) -> str:
+        return f"Energy({', '.join(self.names)}; {self.size} free numbers, {np.dtype(self.dtype).name})"

@@ -1,0 +1,243 @@
+"""Exact inference: the posterior of a plain NumPyro model in closed form, where there is one.
+
+The model falls into components, which are independent given the data. Each is tried as
+
+    conjugate sites       posterior = prior + evidence (`surprax.infer.conjugate_sites`)
+    a joint normal        the energy is quadratic (`surprax.infer.joint_normal`)
+    a normal and a scale  normal-inverse-gamma in any dimension (`surprax.infer.normal_and_scale`)
+
+and what is found is proved on the model as it was written: log p(θ, data) − log p(θ | data) must be the same at all θ. It is
+log p(data), the log evidence.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpyro.distributions import ImproperUniform
+from numpyro.infer.util import log_density
+
+from surprax.families.gamma import Gamma
+from surprax.families.inverse_gamma import InverseGamma
+from surprax.infer.anatomy import Anatomy, Component, Latents, elementwise_family, named
+from surprax.infer.closed import ClosedForm, Member
+from surprax.infer.conjugate_sites import conjugate_part, conjugate_trouble, prior_belief
+from surprax.infer.derived import with_derived
+from surprax.infer.joint_normal import is_real, joint_normal_part, not_quadratic
+from surprax.infer.normal_and_scale import normal_and_scale_part
+from surprax.infer.parts import Part
+from surprax.infer.scopes import computing
+from surprax.interop.shapes import expanded
+from surprax.models.compressed import rewrite
+from surprax.models.detached import detached, views
+from surprax.models.planner import prepared
+from surprax.models.reading import read
+
+__all__ = ["Solution", "Unsolved", "solve"]
+
+TOLERANCE = 1e-8
+"""Largest relative disagreement of log p(θ, data) − log p(θ | data) between points."""
+
+ALL_ROWS = 10_000_000
+"""Up to this many rows the proof reads them all; beyond, it trusts the compressed model and its certificate."""
+
+_POINTS = 4
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A posterior in closed form.
+
+    Attributes:
+        form: the posterior of all latent sites, and of what is computed from them.
+        log_evidence: log p(data) in nats; None where a prior is improper.
+        how: by latent site, in words.
+        error: largest relative disagreement of log p(θ, data) − log p(θ | data) between points.
+        points: how many there were.
+    """
+
+    form: ClosedForm
+    log_evidence: float | None
+    how: Mapping[str, str]
+    error: float
+    points: int
+
+
+@dataclass(frozen=True)
+class Unsolved:
+    """There is no closed form, as far as is known here; `reason` is a sentence that names the sites in the way."""
+
+    reason: str
+
+
+def solve(
+    model: Callable[..., Any], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+) -> Solution | Unsolved:
+    """The posterior of a NumPyro model in closed form, or why there is none.
+
+    Args:
+        model: a NumPyro model.
+        args, kwargs: its arguments, the observations among them.
+
+    Costs a pass or two over the data, and a few evaluations of the plain model.
+
+    Raises:
+        TypeError, ValueError: as `surprax.plan`.
+
+    >>> import numpyro
+    >>> from numpyro.distributions import Bernoulli, Beta
+    >>> def coin(tosses):
+    ...     theta = numpyro.sample("theta", Beta(1.0, 1.0))
+    ...     with numpyro.plate("toss", len(tosses)):
+    ...         numpyro.sample("heads", Bernoulli(theta), obs=tosses)
+    >>> solution = solve(coin, (np.array([1, 0, 0, 0, 1, 0]),))
+    >>> print(solution.form.mean("theta"), round(solution.log_evidence, 4), round(-np.log(105), 4))  # 1/B(3, 5)
+    0.375 -4.654 -4.654
+    """
+    kwargs = dict(kwargs or {})
+    with computing(True):
+        anatomy = Anatomy(read(detached(model), *views((args, kwargs))), {})
+        if anatomy.reading.obstacle is not None:
+            return Unsolved(f"No closed form: {anatomy.reading.obstacle}.")
+        point = anatomy.inner_point(jax.random.key(0))
+        ways = [_ways(anatomy, component, point) for component in anatomy.components()]
+        troubles = [trouble for _, trouble in ways if trouble]
+        if troubles:
+            return Unsolved(_sentence(troubles))
+        rows = max((anatomy.site(name).rows for name in anatomy.observed), default=0)
+        fast = (rewrite if rows <= ALL_ROWS else prepared)(model, args, kwargs, 1.0)
+        anatomy = Anatomy(fast.reading, fast.compacts)
+        points = [anatomy.inner_point(jax.random.key(i)) for i in range(_POINTS)]
+        parts: list[Part] = []
+        for component, (solvers, _) in zip(anatomy.components(), ways):
+            found = _first_part(anatomy, component, solvers, points)
+            if isinstance(found, str):
+                return Unsolved(_sentence([found]))
+            parts.append(found)
+        plain = _plain(model, args, kwargs) if rows <= ALL_ROWS else _terms(anatomy)
+        return _proved(anatomy, parts, plain, points[:2])
+
+
+def _sentence(reasons: Sequence[str]) -> str:
+    return f"No closed form: {'; '.join(dict.fromkeys(reasons))}."
+
+
+# Which solvers to try on a component.
+
+type _Solver = Callable[[Anatomy, Component, Sequence[Latents]], Part | str]
+
+
+def _ways(anatomy: Anatomy, component: Component, point: Latents) -> tuple[list[_Solver], str]:
+    """Solvers that the kinds of distributions leave open, or (without any) what is in the way; no data are looked at."""
+    if not component.others and len(component.latents) == 1:
+        return [_untouched], ""
+    solvers: list[_Solver] = []
+    trouble = conjugate_trouble(anatomy, component)
+    if trouble is None:
+        solvers.append(conjugate_part)
+    others = [name for name in component.latents if not is_real(anatomy, name, point)]
+    curved = not_quadratic(anatomy, component)
+    if not others and curved is None:
+        solvers.append(lambda anatomy, component, _: joint_normal_part(anatomy, component))
+    elif len(others) == 1 and len(component.latents) > 1 and curved is None:
+        (scale,) = others
+        if isinstance(prior_belief(anatomy, scale), Gamma | InverseGamma):
+            solvers.append(lambda anatomy, component, _: normal_and_scale_part(anatomy, component, scale))
+    if solvers:
+        return solvers, ""
+    return [], trouble if others or curved is None else f"{trouble}; {curved}"
+
+
+def _first_part(
+    anatomy: Anatomy, component: Component, solvers: Sequence[_Solver], points: Sequence[Latents]
+) -> Part | str:
+    reasons = []
+    for solver in solvers:
+        found = solver(anatomy, component, points)
+        if isinstance(found, Part):
+            return found
+        reasons.append(found)
+    return "; ".join(dict.fromkeys(reasons))
+
+
+def _untouched(anatomy: Anatomy, component: Component, _: Sequence[Latents]) -> Part | str:
+    """The prior of a site that no data depend on."""
+    (name,) = component.latents
+    theirs, shape = anatomy.distribution(name, {}), anatomy.shape(name)
+    family = elementwise_family(theirs)
+    if family is None or anatomy.site(name).scale is not None:
+        return f"{anatomy.what(name)}, the prior of {name!r}, which no data change, has no closed form here"
+    own = expanded(family, shape[: len(shape) - family.event_dim])
+    draw_shape = anatomy.site(name).sample_shape
+
+    def draw(key: Array, n: int) -> dict[str, Any]:
+        return {name: theirs.sample(key, (n, *draw_shape))}
+
+    def log_density(latents: Latents) -> Any:
+        return jnp.sum(own.log_prob(jnp.asarray(latents[name])))
+
+    center = {name: np.asarray(theirs.sample(jax.random.key(0), draw_shape))}
+    return Part({name: shape}, {name: Member(own)}, draw, log_density, center, {name: "its prior, which no data move"})
+
+
+# The proof.
+
+
+def _plain(model: Any, args: Any, kwargs: Any) -> Callable[[Latents], float]:
+    """log p(θ, data) of the model as it was written."""
+    own, (args, kwargs) = detached(model), views((args, kwargs))
+
+    def log_joint(latents: Latents) -> float:
+        with warnings.catch_warnings():  # of values outside of supports: there the density is 0
+            warnings.simplefilter("ignore")
+            return float(log_density(own, args, kwargs, {n: jnp.asarray(v) for n, v in latents.items()})[0])
+
+    return log_joint
+
+
+def _terms(anatomy: Anatomy) -> Callable[[Latents], float]:
+    """log p(θ, data) by our own forms of the densities, compressed where they are."""
+    return lambda latents: float(sum(anatomy.log_density(name, latents) for name in (*anatomy.latents, *anatomy.observed)))
+
+
+def _proved(
+    anatomy: Anatomy, parts: Sequence[Part], plain: Callable[[Latents], float], points: Sequence[Latents]
+) -> Solution | Unsolved:
+    """The solution, if log p(θ, data) − log p(θ | data) is the same where the posterior is and elsewhere."""
+
+    def posterior(latents: Latents) -> float:
+        return float(sum(part.log_density(latents) for part in parts))
+
+    center = {name: value for part in parts for name, value in part.center.items()}
+    drawn = [part.sample(jax.random.key(i), _POINTS) for i, part in enumerate(parts)]
+    near = [{name: value[i] for part in drawn for name, value in part.items()} for i in range(_POINTS)]
+    own = posterior(center)
+    log_evidence, told = _terms(anatomy)(center) - own, plain(center) - own
+    error = _apart(told, log_evidence, told, 1e-3)  # NumPyro's constants keep six digits only, some of them
+    for latents in (*near, *points):
+        joint, here = plain(latents), posterior(latents)
+        if not (joint == here == -np.inf):
+            error = max(error, _apart(joint - here, told, max(abs(joint), abs(here), abs(told))))
+    if not error <= TOLERANCE:
+        return Unsolved(
+            f"No closed form: the one found for {named(anatomy.latents)} disagrees with the model by {error:.1g} at random points."
+        )
+    improper = any(anatomy.site(name).distribution is ImproperUniform for name in anatomy.latents)
+    how = {name: text for part in parts for name, text in part.how.items()}
+    return Solution(
+        with_derived(anatomy, parts),
+        None if improper else log_evidence,
+        {name: how[name] for name in anatomy.latents},
+        error,
+        len(near) + len(points) + 1,
+    )
+
+
+def _apart(a: float, b: float, size: float, share: float = 1.0) -> float:
+    apart = share * abs(a - b) / (1.0 + abs(size))
+    return np.inf if np.isnan(apart) else apart

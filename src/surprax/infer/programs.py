@@ -1,0 +1,87 @@
+"""Compiled programs that outlive a call: functions without their data, and a store of what was compiled from them.
+
+A NumPyro model is a closure over its data, so each call makes a new function, which JAX would compile anew, with the data as
+constants inside. Here the data are taken out and become arguments; two models that are the same but for their data (or the
+same model, twice) then share one program.
+"""
+
+import functools
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["Hoisted", "kept"]
+
+_KEPT = 64
+"""How many programs are kept; the one that was unused for longest goes first."""
+
+_programs: OrderedDict[Hashable, Any] = OrderedDict()
+
+
+class Hoisted:
+    """A pure function of arrays, apart from the data that it closes over.
+
+    Made, and called, in one precision: the one in force when it is made.
+
+    Attributes:
+        pure: the function, of its data and then its arguments.
+        constants: the data.
+
+    >>> data = jnp.arange(3.0)
+    >>> f = Hoisted(lambda x: jnp.sum(data * x), jnp.zeros(3))
+    >>> len(f.constants), f.pure(f.constants, jnp.ones(3)).item()
+    (1, 3.0)
+    """
+
+    def __init__(self, function: Callable[..., Any], *example: Any) -> None:
+        staged, shape = jax.make_jaxpr(function, return_shape=True)(*example)
+        # Models may compute in float64 even where JAX is told float32, and have data for that.
+        with jax.enable_x64(True):
+            avals: list[Any] = [variable.aval for variable in staged.jaxpr.constvars]
+            self.constants = tuple(jnp.asarray(data, aval.dtype) for data, aval in zip(staged.consts, avals))
+        self._example = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), example)
+        result = jax.tree.structure(shape)
+        # Staged once more with the data as arguments: the first program holds them. They would stay as long as what is compiled
+        # of it, and while they do, JAX 0.12 takes the same NumPy arrays for float64 where another function in float32 reads them.
+        again = jax.make_jaxpr(functools.partial(_evaluate, staged.jaxpr, result))(self.constants, *self._example)
+        self.pure: Callable[..., Any] = functools.partial(_evaluate_whole, again, result)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Equal for functions that differ in their data only: a digest of the program."""
+        return self._digest(self.pure)
+
+    @functools.cached_property
+    def slope_fingerprint(self) -> str:
+        """The same of a real function of one array, by its value and gradient: the latter may follow rules of its own."""
+        return self._digest(jax.value_and_grad(self.pure, argnums=1))
+
+    def _digest(self, function: Callable[..., Any]) -> str:
+        # With the data that it does not use: which of its arguments it uses is part of what it is.
+        text = jax.jit(function, keep_unused=True).lower(self.constants, *self._example).as_text()
+        return hashlib.sha256(f"{jax.default_backend()} {text}".encode()).hexdigest()
+
+
+def _evaluate(program: Any, result: Any, constants: Any, *args: Any) -> Any:
+    # All dtypes are settled in the program; here float64 is but allowed.
+    with jax.enable_x64(True):
+        return jax.tree.unflatten(result, jax.core.eval_jaxpr(program, constants, *jax.tree.leaves(args)))
+
+
+def _evaluate_whole(program: Any, result: Any, *args: Any) -> Any:
+    return _evaluate(program.jaxpr, result, program.consts, *args)
+
+
+def kept[P](key: Hashable, build: Callable[[], P]) -> P:
+    """The program of that key; built if there is none yet. It must not hold data, which it would keep alive."""
+    if key in _programs:
+        _programs.move_to_end(key)
+    else:
+        _programs[key] = build()
+        while len(_programs) > _KEPT:
+            _programs.popitem(last=False)
+    return _programs[key]
