@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from numpyro.distributions import ExpandedDistribution, Independent, biject_to
 
@@ -16,7 +17,6 @@ from surprax.interop.shapes import expanded
 from surprax.models.compact import Compact
 from surprax.models.graph import Value, evaluate
 from surprax.models.reading import Reading, Site
-from surprax.numerics.precision import is_traced
 
 __all__ = ["Anatomy", "Component", "Latents", "elementwise_family", "named"]
 
@@ -113,11 +113,12 @@ class Anatomy:
     # Values.
 
     def evaluate(self, values: Sequence[Value], latents: Latents) -> list[Any]:
-        """Values of the graph; what depends on no latent site is computed once."""
-        memo = dict(self._known)
-        found = evaluate(values, lambda v: jnp.asarray(latents[v.name]), memo)
-        self._known.update({v: array for v, array in memo.items() if v.known and not is_traced(array)})
-        return found
+        """Values of the graph; what depends on no latent site is computed once, and not while something is traced."""
+        missing = [v for v in _known_behind(values) if v not in self._known]
+        if missing:
+            with jax.ensure_compile_time_eval():
+                self._known.update(zip(missing, evaluate(missing, {}, {})))
+        return evaluate(values, lambda v: jnp.asarray(latents[v.name]), dict(self._known))
 
     def distribution(self, name: str, latents: Latents) -> Any:
         """NumPyro's distribution of a site."""
@@ -140,18 +141,44 @@ class Anatomy:
         """The interface of a compressed site."""
         return self.evaluate([table.source for table in self.compacts[name].tables], latents)
 
-    def inner_point(self, key: Array) -> dict[str, Array]:
-        """Values of all latent sites, at random inside of their supports; they need not be probable."""
+    def inner_point(self, seed: int) -> dict[str, Array]:
+        """Values of all latent sites, spread over their supports; they need not be probable."""
+        rng = np.random.default_rng(seed)
         point: dict[str, Array] = {}
-        for i, name in enumerate(self.latents):
+        for name in self.latents:
             d, shape = self.distribution(name, point), self.site(name).sample_shape
-            own = jax.random.fold_in(key, i)
             try:
                 transform = biject_to(d.support)
-                point[name] = transform(jax.random.normal(own, transform.inverse_shape(d.shape(shape))))
+                point[name] = jnp.asarray(transform(rng.normal(size=transform.inverse_shape(d.shape(shape)))))
             except NotImplementedError:  # no map from free numbers to this support
-                point[name] = d.sample(own, shape)
+                point[name] = d.sample(jax.random.key(seed), shape)
         return point
+
+    def between(self, point: Latents, other: Latents, share: float) -> dict[str, Any]:
+        """The point that is a share of the way from one to another; sites whose support is not convex stay at the other."""
+        found: dict[str, Any] = {}
+        for name in self.latents:
+            mixed = (1.0 - share) * jnp.asarray(point[name]) + share * jnp.asarray(other[name])
+            inside = bool(jnp.all(self.distribution(name, {**other, **found}).support(mixed)))
+            found[name] = mixed if inside else other[name]
+        return found
+
+
+def _known_behind(values: Iterable[Value]) -> list[Value]:
+    """The greatest values behind these that depend on no input."""
+    found: dict[Value, None] = {}
+    seen: set[Value] = set()
+    stack = list(values)
+    while stack:
+        value = stack.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        if value.known:
+            found[value] = None
+        elif value.operation is not None:
+            stack.extend(value.operation.inputs)
+    return list(found)
 
 
 def _values_of(site: Site) -> list[Value]:

@@ -73,9 +73,8 @@ def _marginal(anatomy: Anatomy, parts: Sequence[Part], name: str, known: Mapping
         return normal
     sources = {site: known[site] for site in anatomy.parents[name]}
     numbers = {site: int(np.prod(anatomy.shape(site), dtype=np.int64)) for site in sources}
-    drawn = [part.sample(jax.random.key(i), 2) for i, part in enumerate(parts)]
-    point, other = ({site: v[i] for part in drawn for site, v in part.items()} for i in range(2))
-    entry = entry_of_each(lambda latents: jnp.ravel(value(latents)), point, other, numbers, anatomy)
+    function = jax.jit(lambda latents: jnp.ravel(value(latents)))
+    entry = entry_of_each(function, anatomy.inner_point(0), anatomy.inner_point(1), numbers, anatomy)
     if not np.any(entry == SEVERAL):
         one = OfOne(sources, value)
         if one.is_known():

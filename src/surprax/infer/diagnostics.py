@@ -116,11 +116,11 @@ def trouble_with_approximation(
             smooth, k = array_stats.psislw(-np.where(finite, log_ratios, known.min()))
     except ValueError:  # a few draws outweigh all others by so much that those are the same
         smooth, k = log_ratios, np.inf
-    k, spread = float(k), float(np.std(known))
+    k, spread = (float(k) if np.isfinite(k) else np.inf), float(np.std(known))
     if k > _PARETO_K and spread > _SPREAD:
         return k, [
             f"The {what} does not cover the posterior: their log-ratio varies by {spread:.2g} nats, with a Pareto k of {k:.2f} (up"
-            f" to {_PARETO_K} is well). Its tails, and maybe its means, are off; use method=\"nuts\"."
+            f' to {_PARETO_K} is well). Its tails, and maybe its means, are off; use method="nuts".'
         ]
     weights = np.exp(smooth - np.max(smooth))
     weights /= weights.sum()
@@ -128,7 +128,7 @@ def trouble_with_approximation(
     if worst is None or worst[1] <= _MOVED:
         return k, []
     return k, [
-        f"The {what} is off: the mean of {worst[0]} by {worst[1]:.1f} of its standard deviations. Use method=\"nuts\"."
+        f'The {what} is off: the mean of {worst[0]} by {worst[1]:.1f} of its standard deviations. Use method="nuts".'
     ]
 
 

@@ -31,6 +31,7 @@ from surprax.infer.derived import with_derived
 from surprax.infer.joint_normal import is_real, joint_normal_part, not_quadratic
 from surprax.infer.normal_and_scale import normal_and_scale_part
 from surprax.infer.parts import Part
+from surprax.infer.programs import Hoisted
 from surprax.infer.scopes import computing
 from surprax.interop.shapes import expanded
 from surprax.models.compressed import rewrite
@@ -45,6 +46,9 @@ TOLERANCE = 1e-8
 
 ALL_ROWS = 10_000_000
 """Up to this many rows the proof reads them all; beyond, it trusts the compressed model and its certificate."""
+
+SHARES = (1e-3, 0.03, 1.0)
+"""How far from the middle of the posterior towards points anywhere in the supports it is compared with the model."""
 
 _POINTS = 4
 
@@ -104,7 +108,7 @@ def solve(
         anatomy = Anatomy(read(detached(model), *views((args, kwargs))), {})
         if anatomy.reading.obstacle is not None:
             return Unsolved(f"No closed form: {anatomy.reading.obstacle}.")
-        point = anatomy.inner_point(jax.random.key(0))
+        point = anatomy.inner_point(0)
         ways = [_ways(anatomy, component, point) for component in anatomy.components()]
         troubles = [trouble for _, trouble in ways if trouble]
         if troubles:
@@ -112,7 +116,7 @@ def solve(
         rows = max((anatomy.site(name).rows for name in anatomy.observed), default=0)
         fast = (rewrite if rows <= ALL_ROWS else prepared)(model, args, kwargs, 1.0)
         anatomy = Anatomy(fast.reading, fast.compacts)
-        points = [anatomy.inner_point(jax.random.key(i)) for i in range(_POINTS)]
+        points = [anatomy.inner_point(i) for i in range(_POINTS)]
         parts: list[Part] = []
         for component, (solvers, _) in zip(anatomy.components(), ways):
             found = _first_part(anatomy, component, solvers, points)
@@ -188,41 +192,43 @@ def _untouched(anatomy: Anatomy, component: Component, _: Sequence[Latents]) -> 
 # The proof.
 
 
-def _plain(model: Any, args: Any, kwargs: Any) -> Callable[[Latents], float]:
+def _plain(model: Any, args: Any, kwargs: Any) -> Callable[[Latents], Any]:
     """log p(θ, data) of the model as it was written."""
     own, (args, kwargs) = detached(model), views((args, kwargs))
-
-    def log_joint(latents: Latents) -> float:
-        with warnings.catch_warnings():  # of values outside of supports: there the density is 0
-            warnings.simplefilter("ignore")
-            return float(log_density(own, args, kwargs, {n: jnp.asarray(v) for n, v in latents.items()})[0])
-
-    return log_joint
+    return lambda latents: log_density(own, args, kwargs, {n: jnp.asarray(v) for n, v in latents.items()})[0]
 
 
-def _terms(anatomy: Anatomy) -> Callable[[Latents], float]:
+def _terms(anatomy: Anatomy) -> Callable[[Latents], Any]:
     """log p(θ, data) by our own forms of the densities, compressed where they are."""
-    return lambda latents: float(sum(anatomy.log_density(name, latents) for name in (*anatomy.latents, *anatomy.observed)))
+    return lambda latents: sum(anatomy.log_density(name, latents) for name in (*anatomy.latents, *anatomy.observed))
+
+
+def _compiled(function: Callable[[Latents], Any], example: Latents) -> Callable[[Latents], float]:
+    try:
+        hoisted = Hoisted(function, example)
+    except TypeError:  # NumPyro compares data with the ends of some supports by NumPy, which takes no tracer
+        return lambda latents: float(function(latents))
+    program = jax.jit(hoisted.pure)
+    return lambda latents: float(program(hoisted.constants, latents))
 
 
 def _proved(
-    anatomy: Anatomy, parts: Sequence[Part], plain: Callable[[Latents], float], points: Sequence[Latents]
+    anatomy: Anatomy, parts: Sequence[Part], plain: Callable[[Latents], Any], points: Sequence[Latents]
 ) -> Solution | Unsolved:
-    """The solution, if log p(θ, data) − log p(θ | data) is the same where the posterior is and elsewhere."""
-
-    def posterior(latents: Latents) -> float:
-        return float(sum(part.log_density(latents) for part in parts))
-
-    center = {name: value for part in parts for name, value in part.center.items()}
-    drawn = [part.sample(jax.random.key(i), _POINTS) for i, part in enumerate(parts)]
-    near = [{name: value[i] for part in drawn for name, value in part.items()} for i in range(_POINTS)]
-    own = posterior(center)
-    log_evidence, told = _terms(anatomy)(center) - own, plain(center) - own
-    error = _apart(told, log_evidence, told, 1e-3)  # NumPyro's constants keep six digits only, some of them
-    for latents in (*near, *points):
-        joint, here = plain(latents), posterior(latents)
-        if not (joint == here == -np.inf):
-            error = max(error, _apart(joint - here, told, max(abs(joint), abs(here), abs(told))))
+    """The solution, if log p(θ, data) − log p(θ | data) is the same in the middle of the posterior, and near it and far."""
+    center = {name: jnp.asarray(value) for part in parts for name, value in part.center.items()}
+    others = [anatomy.between(center, point, share) for point in points for share in SHARES]
+    with warnings.catch_warnings():  # of values outside of supports: there the density is 0
+        warnings.simplefilter("ignore")
+        joint = _compiled(plain, center)
+        posterior = _compiled(lambda latents: sum(part.log_density(latents) for part in parts), center)
+        own = posterior(center)
+        log_evidence, told = _compiled(_terms(anatomy), center)(center) - own, joint(center) - own
+        error = _apart(told, log_evidence, told, 1e-3)  # some of NumPyro's constants keep six digits only
+        for latents in others:
+            there, here = joint(latents), posterior(latents)
+            if not (there == here == -np.inf):
+                error = max(error, _apart(there - here, told, max(abs(there), abs(here), abs(told))))
     if not error <= TOLERANCE:
         return Unsolved(
             f"No closed form: the one found for {named(anatomy.latents)} disagrees with the model by {error:.1g} at random points."
@@ -234,7 +240,7 @@ def _proved(
         None if improper else log_evidence,
         {name: how[name] for name in anatomy.latents},
         error,
-        len(near) + len(points) + 1,
+        len(others) + 1,
     )
 
 

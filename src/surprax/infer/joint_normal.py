@@ -162,9 +162,9 @@ def _part(shapes: Mapping[str, tuple[int, ...]], mean: np.ndarray, factor: np.nd
         noise = np.asarray(jax.random.normal(key, (n, len(mean))), np.float64)
         return unflattened(mean + noise @ factor.T, shapes)
 
-    def log_density(latents: Latents) -> float:
-        away = np.linalg.solve(factor, flattened(latents, shapes) - mean)
-        return float(log_height - 0.5 * np.sum(away**2))
+    def log_density(latents: Latents) -> Array:
+        away = jax.scipy.linalg.solve_triangular(factor, flattened(latents, shapes) - mean, lower=True)
+        return log_height - 0.5 * jnp.sum(away**2)
 
     others = list(shapes)
     how = {name: "normal" if len(others) == 1 else f"normal, jointly with {named(_without(others, name))}" for name in others}

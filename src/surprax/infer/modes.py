@@ -158,7 +158,7 @@ def newton(evaluate: Callable[[np.ndarray], Any], z: np.ndarray) -> Mode:
             break
         step = -scale * (vectors @ (slope / (lengths + damping)))
         # Free numbers are logarithms and the like: none moves by more than 3 at once, or doubles.
-        step *= min(1.0, float(np.min(np.maximum(3.0, np.abs(z)) / np.maximum(np.abs(step), 1e-300))))
+        step /= max(1.0, float(np.max(np.abs(step) / np.maximum(3.0, np.abs(z)))))
         tried = evaluate(z + step)
         if _finite(*tried) and tried[0] <= value + 1e-12 * abs(value):
             z, (value, gradient, curvature) = z + step, tried

@@ -146,23 +146,25 @@ def _part(real: Mapping[str, tuple[int, ...]], scale: str, shape: tuple[int, ...
     means = unflattened(mean, real)
     marginals = {name: Member(StudentT(df[name], means[name], width[name])) for name in real} | {scale: Member(posterior)}
 
-    def unit(values: Any) -> np.ndarray:
+    log_height = -0.5 * len(mean) * np.log(2.0 * np.pi) - np.sum(np.log(np.diagonal(factor)))
+
+    def unit(values: Any) -> Any:
         """√u at each number of β."""
-        u = np.asarray(values, np.float64)
-        u = u.reshape(*u.shape[: u.ndim - len(shape)], -1)
-        return np.sqrt(1.0 / u if inverse else u)[..., owner]
+        u = jnp.asarray(values)
+        u = u.reshape((*u.shape[: u.ndim - len(shape)], -1))
+        return jnp.sqrt(1.0 / u if inverse else u)[..., owner]
 
     def draw(key: Array, n: int) -> dict[str, Any]:
         of_scale, of_noise = jax.random.split(key)
         values = np.asarray(posterior.sample(of_scale, (n,)), np.float64)
         noise = np.asarray(jax.random.normal(of_noise, (n, len(mean))), np.float64)
-        return {**unflattened(mean + (noise @ factor.T) / unit(values), real), scale: values}
+        return {**unflattened(mean + (noise @ factor.T) / np.asarray(unit(values)), real), scale: values}
 
-    def log_density(latents: Latents) -> float:
+    def log_density(latents: Latents) -> Array:
         units = unit(latents[scale])
-        away = np.linalg.solve(factor, units * (flattened(latents, real) - mean))
-        normal = np.sum(np.log(units)) - 0.5 * len(mean) * np.log(2.0 * np.pi) - np.sum(np.log(np.diagonal(factor)))
-        return float(normal - 0.5 * np.sum(away**2) + np.sum(np.asarray(posterior.log_prob(jnp.asarray(latents[scale])))))
+        away = jax.scipy.linalg.solve_triangular(factor, units * (flattened(latents, real) - mean), lower=True)
+        normal = jnp.sum(jnp.log(units)) - 0.5 * jnp.sum(away**2) + log_height
+        return normal + jnp.sum(posterior.log_prob(jnp.asarray(latents[scale])))
 
     center = {**means, scale: (b / (a + 1.0) if inverse else a / b).reshape(shape)}
     word = "variance" if inverse else "precision"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -52,10 +53,9 @@ class Part:
         return {name: np.asarray(value) for name, value in self.draw(key, n).items()}
 
 
-def flattened(values: Latents, shapes: Mapping[str, tuple[int, ...]], batch: int = 0) -> np.ndarray:
-    """The values of sites as one vector (of each point, after `batch` leading axes)."""
-    parts = [np.asarray(values[name]).reshape(*np.shape(values[name])[:batch], -1) for name in shapes]
-    return np.concatenate(parts, axis=-1)
+def flattened(values: Latents, shapes: Mapping[str, tuple[int, ...]]) -> Array:
+    """The values of sites as one vector."""
+    return jnp.concatenate([jnp.ravel(jnp.asarray(values[name])) for name in shapes])
 
 
 def unflattened(vector: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

@@ -135,7 +135,7 @@ class Settled:
 
 
 def in_wide(energy: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """energy(arrays, tables), computed in float64 with its gradient in the tables, and rounded to their precision at the end."""
+    """energy(arrays, tables), computed in float64 with its gradient in the tables, and rounded to JAX's precision at the end."""
 
     def wide(tree: Any) -> Any:
         def widened(leaf: Any) -> Any:
@@ -144,20 +144,16 @@ def in_wide(energy: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
         return jax.tree.map(widened, tree)
 
-    def dtype_of(tables: Any) -> Any:
-        floats = [t.dtype for t in map(jnp.asarray, jax.tree.leaves(tables)) if jnp.issubdtype(t.dtype, jnp.floating)]
-        return floats[0] if floats else jnp.result_type(float)
-
     @jax.custom_jvp
     def value(arrays: Any, tables: Any) -> Any:
-        dtype = dtype_of(tables)
+        dtype = jnp.result_type(float)
         with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
             return lax.convert_element_type(energy(wide(arrays), wide(tables)), dtype)
 
     @value.defjvp
     def rule(primals: Any, tangents: Any) -> Any:
         arrays, tables = primals
-        dtype = dtype_of(tables)
+        dtype = jnp.result_type(float)
         with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
             found, slope = jax.value_and_grad(energy, argnums=1, allow_int=True)(wide(arrays), wide(tables))
             found = lax.convert_element_type(found, dtype)
@@ -165,7 +161,7 @@ def in_wide(energy: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
                 lax.convert_element_type(s, dtype) if jnp.issubdtype(s.dtype, jnp.floating) else None
                 for s in jax.tree.leaves(slope)
             ]
-        moved = [jnp.sum(s * t) for s, t in zip(slopes, jax.tree.leaves(tangents[1])) if s is not None]
-        return found, sum(moved, jnp.zeros_like(found))
+        steps = [(s, t) for s, t in zip(slopes, jax.tree.leaves(tangents[1])) if s is not None]
+        return found, sum((jnp.sum(s * t.astype(dtype)) for s, t in steps), jnp.zeros_like(found))
 
     return value

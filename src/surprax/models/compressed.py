@@ -134,9 +134,12 @@ def _entangled(site: Site, reading: Reading) -> str | None:
         plate = reading.sites.get(name)
         if plate is not None and plate.trouble:
             return plate.trouble
-    for name in sorted(inputs_of(site.parameters.values())):
-        if reading.sites[name].discrete:
-            return f"latent site {name!r} is discrete"
+    if reading.random:
+        return "the model asks for random numbers of its own, by numpyro.prng_key"
+    for name in sorted(inputs_of([*site.parameters.values(), *([site.value] if site.value else [])])):
+        on = reading.sites[name]
+        if on.trouble or on.discrete:
+            return on.trouble or f"latent site {name!r} is discrete"
     return None
 
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as npd
 from numpyro import handlers
+from numpyro.primitives import Messenger
 
 from surprax.families.base import Distribution
 from surprax.families.catalogue import FAMILIES
@@ -89,12 +90,14 @@ class Reading:
         graph: how all values come about; its inputs are named by the latent sites.
         replayable: whether the model is the sum of its sites, which can be said again in their order without running it.
         obstacle: where it is not, what stands in the way.
+        random: whether the model asks for random numbers beside those of its sites.
     """
 
     sites: Mapping[str, Site]
     latents: Mapping[str, Any]
     graph: Graph
     obstacle: str | None
+    random: bool = False
 
     @property
     def replayable(self) -> bool:
@@ -122,20 +125,25 @@ def read(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, 
 
 
 def _read(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Reading:
-    def trace(latents: Mapping[str, Any]) -> Mapping[str, Any]:
-        known = handlers.substitute(handlers.seed(model, jax.random.key(0)), data=dict(latents))
-        return handlers.trace(known).get_trace(*args, **kwargs)
+    watch = _Watch()
+
+    def trace(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        known = handlers.substitute(handlers.seed(model, jax.random.key(0)), data=dict(inputs))
+        with watch:
+            return handlers.trace(known).get_trace(*args, **kwargs)
 
     def first_look() -> dict[str, Any]:
-        sites = trace({})
-        return {
-            name: jnp.asarray(site["value"])
-            for name, site in sites.items()
-            if site["type"] == "sample" and not site["is_observed"]
-        }
+        return {name: jnp.asarray(site["value"]) for name, site in trace({}).items() if _changes(site)}
 
-    latents = jax.eval_shape(first_look)
-    names = list(latents)
+    try:
+        inputs = jax.eval_shape(first_look)
+    except jax.errors.JAXTypeError as error:
+        raise ValueError(
+            "A model must be one that JAX can trace, as NUTS and SVI need too; this one uses a value as NumPy would where it is not"
+            " known yet. Use jax.numpy, and jax.numpy.asarray for data that are indexed by a plate. JAX says:"
+            f" {str(error).splitlines()[0]}"
+        ) from error
+    names = list(inputs)
     about: dict[str, Any] = {}
 
     def stage(*values: Any) -> Any:
@@ -147,7 +155,7 @@ def _read(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
         about["as they are"] = leaves
         return [leaf for leaf, staged in zip(leaves, about["staged"]) if staged]
 
-    closed = jax.make_jaxpr(stage)(*latents.values())
+    closed = jax.make_jaxpr(stage)(*inputs.values())
     staged, leaves, tree = about.pop("staged"), about.pop("as they are"), about.pop("")
     graph = Graph(closed, names)
     outputs = iter(graph.outputs)
@@ -156,7 +164,25 @@ def _read(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
     sites = {name: Site(name, **about[name], **arrays[name]) for name in about}
     if not any(site.kind in ("latent", "observed", "factor") for site in sites.values()):
         raise ValueError("A model has at least one numpyro.sample statement; this one made none.")
-    return Reading(sites, latents, graph, _obstacle(sites))
+    latents = {name: inputs[name] for name, site in sites.items() if site.kind == "latent"}
+    return Reading(sites, latents, graph, _obstacle(sites), watch.random)
+
+
+class _Watch(Messenger):
+    """Sees whether a model asks for random numbers beside those of its sites."""
+
+    random = False
+
+    def process_message(self, msg: Any) -> None:
+        self.random = self.random or msg["type"] == "prng_key"
+
+
+def _changes(site: Mapping[str, Any]) -> bool:
+    """Whether the value of a site is another at each step: of a latent site, a parameter of SVI, a part of the rows."""
+    if site["type"] == "plate":
+        size, part = site["args"]
+        return part is not None and part != size
+    return site["type"] == "param" or (site["type"] == "sample" and not site["is_observed"])
 
 
 def _constant(leaf: Any) -> Value:
@@ -169,7 +195,7 @@ def _obstacle(sites: Mapping[str, Site]) -> str | None:
     said: set[str] = set()
     for site in sites.values():
         if site.kind not in ("latent", "observed", "factor", "deterministic", "plate"):
-            return f"site {site.name!r} is of kind {site.kind}"
+            return f"it has a numpyro.{site.kind} site, {site.name!r}"
         if site.kind == "latent" and site.discrete:
             return f"latent site {site.name!r} is discrete"
         if site.kind == "plate" and site.trouble:
@@ -189,8 +215,8 @@ def _taken_apart(site: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     if kind != "sample":
         about: dict[str, Any] = {"kind": kind, "frames": frames}
         if kind == "plate":
-            size, part = site["args"]
-            if part is not None and part != size:
+            size, _ = site["args"]
+            if _changes(site):
                 about["trouble"] = f"plate {site['name']!r} takes a part of its {size} rows anew at each step"
         return about, {"value": value if kind == "deterministic" else None}
     observed = site["is_observed"]

@@ -1,0 +1,207 @@
+"""What a plan says, what it refuses, and what happens where a rewrite is wrong."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro.infer.util import log_density
+from tests.models.oracle import double_precision
+
+import surprax as sx
+from surprax.models import CompressionWarning, certificate, planner
+
+RNG = np.random.default_rng(0)
+ROWS = 500
+GROUP = RNG.integers(0, 4, ROWS)
+X = RNG.normal(0.0, 1.0, ROWS)
+Y = RNG.normal(1.0, 1.0, ROWS) + 0.5 * X
+AROUND = Y + 1.0
+"""Data that a model closes over."""
+
+
+def line(group, x, y):
+    with numpyro.plate("groups", 4):
+        a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+    b, sigma = numpyro.sample("b", dist.Normal(0.0, 1.0)), numpyro.sample("sigma", dist.HalfNormal(1.0))
+    with numpyro.plate("rows", len(y)):
+        numpyro.sample("y", dist.Normal(a[group] + b * x, sigma), obs=y)
+
+
+def flat(y, family=lambda mu: dist.Normal(mu, 1.0)):
+    mu = numpyro.sample("mu", dist.Exponential(1.0))
+    with numpyro.plate("rows", len(y)):
+        numpyro.sample("y", family(mu), obs=y)
+
+
+@pytest.fixture(autouse=True)
+def _numpyro_promotes_ranks():
+    with jax.numpy_rank_promotion("allow"), jax.debug_key_reuse(False):
+        yield
+
+
+def test_a_plan_reads_like_a_query_plan():
+    text = str(sx.plan(line, GROUP, X, Y))
+    assert "Plan of line" in text
+    assert "Gaussian linear" in text
+    assert "500 rows → Gaussian evidence of 5 columns" in text
+    assert "all rows, in float64" in text
+
+
+def test_a_plan_is_data_and_html():
+    plan = sx.plan(line, GROUP, X, Y)
+    data = json.loads(json.dumps(plan.data()))
+    assert data["sites"][0]["name"] == "y"
+    assert data["certificate"]["holds"]
+    assert data["latents"] == {"a": [4], "b": [], "sigma": []}
+    assert "<td" in plan._repr_html_()
+    assert plan["y"].numbers < plan["y"].rows
+    assert plan.compressed
+
+
+def test_a_plan_has_no_other_sites():
+    with pytest.raises(KeyError, match="no site 'z'; it has y"):
+        sx.plan(line, GROUP, X, Y)["z"]
+
+
+@pytest.mark.parametrize(
+    ("model", "args", "error", "words"),
+    [
+        (3, (), TypeError, "function that NumPyro can run; got int"),
+        (lambda: None, (), ValueError, "at least one numpyro.sample"),
+        (flat, (), TypeError, "missing 1 required positional argument: 'y'"),
+    ],
+)
+def test_what_is_no_model_is_refused(model, args, error, words):
+    with pytest.raises(error, match=words):
+        sx.plan(model, *args)
+
+
+def test_data_that_numpy_would_index_are_refused_in_words():
+    def model(y):
+        mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+        with numpyro.plate("rows", len(y), subsample_size=10) as chosen:
+            numpyro.sample("y", dist.Normal(mu, 1.0), obs=y[chosen])
+
+    with pytest.raises(ValueError, match="one that JAX can trace"):
+        sx.plan(model, Y)
+    assert "takes a part of its 500 rows" in sx.plan(model, jnp.asarray(Y))["y"].reason
+
+
+@pytest.mark.parametrize(
+    ("family", "bad", "words"),
+    [
+        (lambda mu: dist.Normal(mu, 1.0), np.nan, "row 7 is missing"),
+        (lambda mu: dist.Poisson(mu), -1.0, "whole numbers from 0; row 7 is -1"),
+        (lambda mu: dist.LogNormal(mu, 1.0), -1.0, "row 7 is -1"),
+    ],
+)
+def test_data_outside_the_support_leave_the_site_alone(family, bad, words):
+    """The plan names the row; what such data mean is the plain model's business."""
+    y = RNG.poisson(3.0, 100) + 1.0
+    y[7] = bad
+    site = sx.plan(flat, y, family)["y"]
+    assert site.rule is None
+    assert words in site.reason
+
+
+def test_arrays_around_a_model_are_read_in_full_and_left_alone():
+    """JAX remembers an array that it saw in float64: a model that closes over data must work in float32 afterwards."""
+
+    def model():
+        mu = numpyro.sample("mu", dist.Normal(0.0, 1.0).expand([4]).to_event(1))
+        numpyro.sample("y", dist.Normal(mu[GROUP], 1.0).to_event(1), obs=AROUND)
+
+    fast = sx.compress(model)
+    for at in (np.zeros(4), np.ones(4)):
+        plain = log_density(model, (), {}, {"mu": jnp.asarray(at)})[0]
+        np.testing.assert_allclose(
+            log_density(fast, (), {}, {"mu": jnp.asarray(at)})[0] + fast.log_offset, plain, rtol=1e-5
+        )
+
+
+def test_parameters_of_svi_are_no_constants():
+    def model(y):
+        loc, sigma = numpyro.param("loc", 1.0), numpyro.sample("sigma", dist.HalfNormal(1.0))
+        with numpyro.plate("rows", len(y)):
+            numpyro.sample("y", dist.Normal(loc, sigma), obs=y)
+
+    fast = sx.compress(model, Y)
+    assert fast.plan["y"].rule == "identical rows"
+    with double_precision():
+        for loc in (1.0, 2.0):
+            at = {"sigma": 1.2, "loc": loc}
+            ours, theirs = log_density(fast, (), {}, at)[0] + fast.log_offset, log_density(model, (Y,), {}, at)[0]
+            np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_random_numbers_of_its_own_keep_a_model_as_it_is():
+    def model(y):
+        noise = jax.random.normal(numpyro.prng_key())
+        mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+        with numpyro.plate("rows", len(y)):
+            numpyro.sample("y", dist.Normal(mu + noise, 1.0), obs=y)
+
+    assert "random numbers of its own" in sx.plan(model, Y)["y"].reason
+
+
+def test_a_rewrite_that_disagrees_is_dropped_with_a_warning(monkeypatch):
+    """The certificate is no decoration: a compressed form with a wrong constant slope is not used."""
+    honest = planner.rewrite
+
+    def wrong(model, args, kwargs, gain):
+        fast = honest(model, args, kwargs, gain)
+        site = fast.outcomes["y"]
+        energy = site.energy
+        fast.outcomes["y"] = site.__class__(
+            **{**vars(site), "energy": lambda arrays, tables: 1.001 * energy(arrays, tables)}
+        )
+        return fast
+
+    monkeypatch.setattr(planner, "rewrite", wrong)
+    with pytest.warns(CompressionWarning, match="compressed form of 'y' must agree"):
+        fast = sx.compress(line, GROUP, X, Y)
+    assert fast.plan["y"].rule is None
+    assert "disagreed with the plain model" in fast.plan["y"].reason
+    assert fast.certificate is None
+
+
+def test_very_many_rows_are_certified_by_a_part(monkeypatch):
+    monkeypatch.setattr(certificate, "ALL_ROWS", 100)
+    monkeypatch.setattr(certificate, "PART", 50)
+    found = sx.compress(line, GROUP, X, Y).certificate
+    assert (found.rows, found.of_rows) == (50, ROWS)
+    assert "50 of 500 rows" in str(found)
+
+
+def test_new_data_take_the_same_program():
+    """`fast.model` is a function of small arrays whose shapes do not depend on the number of rows."""
+    fast, more = sx.compress(line, GROUP, X, Y), sx.compress(line, *(np.concatenate([v, v]) for v in (GROUP, X, Y)))
+    at = {"a": jnp.ones(4), "b": jnp.array(0.5), "sigma": jnp.array(1.1)}
+    traced = []
+
+    @jax.jit
+    def density(args):
+        traced.append(1)
+        return log_density(fast.model, args, {}, at)[0]
+
+    with double_precision():
+        values = [float(density(f.args)) for f in (fast, more)]
+        expected = [float(log_density(line, f.original[1], {}, at)[0]) for f in (fast, more)]
+    np.testing.assert_allclose(values, expected, rtol=1e-10)
+    assert len(traced) == 1
+
+
+def test_keyword_arguments_and_partials_are_arguments_too():
+    first, second = sx.plan(line, group=GROUP, x=X, y=Y), sx.plan(functools.partial(line, GROUP), X, y=Y)
+    assert first["y"].numbers == second["y"].numbers
+
+
+def test_only_what_is_worth_it_is_rewritten():
+    few = sx.plan(line, GROUP[:12], X[:12], Y[:12])
+    assert few["y"].rule is None
+    assert "numbers would become" in few["y"].reason
