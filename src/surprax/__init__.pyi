@@ -81,6 +81,9 @@ from .families import Wishart as Wishart
 from .families import moment_match as moment_match
 from .game import Scoreboard as Scoreboard
 from .game import play as play
+from .infer import InferenceWarning as InferenceWarning
+from .infer import Posterior as Posterior
+from .infer import infer as infer
 from .interop import from_numpyro as from_numpyro
 from .interop import to_numpyro as to_numpyro
 from .interop import to_scipy as to_scipy

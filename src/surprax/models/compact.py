@@ -144,16 +144,16 @@ def in_wide(energy: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
         return jax.tree.map(widened, tree)
 
+    dtype = jnp.result_type(float)  # of now: derivatives may be taken in another scope
+
     @jax.custom_jvp
     def value(arrays: Any, tables: Any) -> Any:
-        dtype = jnp.result_type(float)
         with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
             return lax.convert_element_type(energy(wide(arrays), wide(tables)), dtype)
 
     @value.defjvp
     def rule(primals: Any, tangents: Any) -> Any:
         arrays, tables = primals
-        dtype = jnp.result_type(float)
         with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
             found, slope = jax.value_and_grad(energy, argnums=1, allow_int=True)(wide(arrays), wide(tables))
             found = lax.convert_element_type(found, dtype)
