@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from surprax import families as f
 from surprax.beliefs import conjugates
-from surprax.evidence import Tally
 from surprax.families.batches import map_parameters
+from surprax.families.exponential import ExponentialFamily
 from surprax.infer.anatomy import Anatomy, Component, Latents, elementwise_family, named
 from surprax.infer.closed import Member
 from surprax.infer.likelihoods import Cells, cells_of
@@ -27,6 +28,11 @@ __all__ = ["NONE", "SEVERAL", "conjugate_part", "conjugate_trouble", "entry_of_e
 
 SAME = 1e-9
 """Relative difference up to which two ways to compute a parameter are the same."""
+
+_MOST = 1 << 22
+"""Elements that a table of evidence by entry may have."""
+
+_SAMPLE = 1 << 12
 
 
 class _Match(NamedTuple):
@@ -253,37 +259,45 @@ def _distinct(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     table = np.concatenate([np.asarray(c, np.float64).reshape(len(c), -1) for c in columns], axis=1)
     if len(table) == 1 or np.all(table == table[0]):
         return np.zeros(len(table), np.int64), np.zeros(1, np.int64)
+    sample = table[:: max(1, len(table) // _SAMPLE)]
+    if len(table) > _SAMPLE and len(np.unique(sample, axis=0)) == len(sample):  # to sort them all would gain nothing
+        return np.arange(len(table)), np.arange(len(table))
     _, first, codes = np.unique(table, axis=0, return_index=True, return_inverse=True)
     return codes.reshape(-1), first
 
 
 def _added(belief: Any, evidence: Any, places: np.ndarray, a: np.ndarray, b: np.ndarray, view: View) -> Any:
-    """Evidence with one element for each of `places`, added one element after the other where an entry has several."""
-    index, there = _by_turns(places, belief.batch_shape[0])
-    turns = evidence[index] * there.astype(np.float64)
-    a, b = a[index], np.where(there, b[index], 1.0)
-    known = {n: np.asarray(v)[index] for n, v in evidence.known.items()}
-    alike = len(index) == 1 or all(np.all((v == v[:1])[there]) for v in (a, b, *known.values()))
+    """Evidence with one element for each of `places`, added to the entries of the belief there."""
+    entries = belief.batch_shape[0]
+    _, first = np.unique(places[::-1], return_index=True)
+    lead = np.zeros(entries, np.int64)
+    lead[places[::-1][first]] = len(places) - 1 - first
+    alike = all(np.array_equal(v, v[lead[places]]) for v in (a, b, *map(np.asarray, evidence.known.values())))
 
-    def step(belief: Any, e: Any, a: Any, b: Any) -> Any:
-        moved = mapped(view.there(belief), a, b) + e
-        return view.back(mapped(moved, -a / b, 1.0 / b))
+    def moved(belief: Any, e: Any, a: Any, b: Any) -> Any:
+        after = mapped(view.there(belief), a, b) + e
+        return view.back(mapped(after, -a / b, 1.0 / b))
 
-    if alike or isinstance(evidence, Tally):
-        total = turns.total()._replace(known={n: v[0] for n, v in known.items()})
-        return _settled(step(belief, total, a[0], b[0]), belief)
-    turns = turns._replace(known=known)
-    wide = map_parameters(lambda leaf, _: jnp.asarray(leaf), belief)
-
-    def turn(belief: Any, each: Any) -> Any:
-        return _settled(step(belief, *each), belief), None
-
-    return _settled(jax.jit(lambda start, each: jax.lax.scan(turn, start, each)[0])(wide, (turns, a, b)), belief)
-
-
-def _settled(moved: Any, belief: Any) -> Any:
-    """Parameters in the shapes of those of the belief."""
-    return map_parameters(lambda leaf, _, own: jnp.broadcast_to(jnp.asarray(leaf), jnp.shape(own)), moved, belief)
+    most = int(np.bincount(places).max())
+    if alike and most * entries <= _MOST:
+        index, there = _by_turns(places, entries)
+        total = (evidence[index] * there.astype(np.float64)).total()
+        known = {n: np.asarray(v)[lead] for n, v in evidence.known.items()}
+        seen = there[0]
+        after = moved(belief, total._replace(known=known), np.where(seen, a[lead], 0.0), np.where(seen, b[lead], 1.0))
+    elif isinstance(belief, ExponentialFamily):
+        # Each alone, and then the sum of what they add to the natural parameters.
+        before = belief[places]
+        step = np.asarray(moved(before, evidence, a, b).natural) - np.asarray(before.natural)
+        total = np.asarray(belief.natural, np.float64).copy()
+        np.add.at(total, places, step)
+        after = type(belief).from_natural(total)
+    else:
+        after = belief
+        for turn, there in zip(*_by_turns(places, entries)):
+            e = evidence[turn] * there.astype(np.float64)
+            after = moved(after, e, np.where(there, a[turn], 0.0), np.where(there, b[turn], 1.0))
+    return map_parameters(lambda leaf, _, own: np.broadcast_to(np.asarray(leaf), np.shape(own)), after, belief)
 
 
 def _by_turns(places: np.ndarray, entries: int) -> tuple[np.ndarray, np.ndarray]:
@@ -328,7 +342,50 @@ def _part(anatomy: Anatomy, beliefs: Mapping[str, Any], how: Mapping[str, str]) 
     points = {name: _point(belief) for name, belief in shaped.items()}
     marginals = {name: Member(belief) for name, belief in shaped.items()}
     shapes = {name: anatomy.shape(name) for name in beliefs}
-    return Part(shapes, marginals, posterior.draw, posterior.log_density, points, how)
+    return Part(shapes, marginals, posterior.draw, posterior.log_density, points, how, transport=_transport(shaped))
+
+
+def _transport(beliefs: Mapping[str, Any]) -> tuple[int, Callable[[np.ndarray], dict[str, Any]]] | None:
+    """From points of a cube to draws, by quantiles."""
+    ways = {name: _transport_of(belief) for name, belief in beliefs.items()}
+    if any(way is None for way in ways.values()):
+        return None
+    sizes = {name: int(np.prod(d.batch_shape + d.event_shape, dtype=np.int64)) for name, d in beliefs.items()}
+
+    def draws(u: np.ndarray) -> dict[str, Any]:
+        parts = np.split(u, np.cumsum(list(sizes.values()))[:-1], axis=1)
+        shapes = (d.batch_shape + d.event_shape for d in beliefs.values())
+        return {
+            name: way(jnp.asarray(part.reshape(len(u), *shape)))  # type: ignore[misc]
+            for (name, way), part, shape in zip(ways.items(), parts, shapes)
+        }
+
+    return sum(sizes.values()), draws
+
+
+def _transport_of(d: Any) -> Callable[[Array], Any] | None:
+    if not d.event_dim:
+        return None if "cdf" in d.lacks else d.icdf
+    if isinstance(d, f.Dirichlet):
+        gamma = f.Gamma(d.concentration, np.ones_like(d.concentration))
+
+        def shares(u: Array) -> Array:
+            parts = jnp.asarray(gamma.icdf(u))
+            return parts / jnp.sum(parts, axis=-1, keepdims=True)
+
+        return shares
+    if isinstance(d, f.MultivariateNormal):
+        factor = jnp.asarray(d.scale_tril)
+        return lambda u: d.loc + jnp.einsum("...ij,n...j->n...i", factor, jax.scipy.special.ndtri(u))
+    if isinstance(d, f.NormalInverseGamma):
+
+        def pairs(u: Array) -> Array:
+            variance = jnp.asarray(d.marginal_variance.icdf(u[..., 1]))
+            mean = d.loc + jax.scipy.special.ndtri(u[..., 0]) * jnp.sqrt(variance / d.mean_precision)
+            return jnp.stack([mean, variance], axis=-1)
+
+        return pairs
+    return None
 
 
 def _point(belief: Any) -> np.ndarray:

@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
+import scipy.stats
 from jax import Array
 
+from surprax.families.dirichlet import Dirichlet
+from surprax.families.multivariate_normal import MultivariateNormal
 from surprax.families.normal import Normal
 from surprax.infer.anatomy import Anatomy, Latents
 from surprax.infer.blocks import in_blocks
-from surprax.infer.closed import ClosedForm, Draw, Image, Marginal, Member
+from surprax.infer.closed import ClosedForm, Image, Marginal, Member
 from surprax.infer.conjugate_sites import SEVERAL, entry_of_each
 from surprax.infer.parts import Part, flattened, unflattened
 from surprax.infer.scopes import computing
@@ -26,7 +29,8 @@ MANY = 10_000
 
 _NODES = 257
 _FINE = 20_000
-_DRAWS = 1 << 16
+_AVERAGED = 1 << 15
+_DIMENSIONS = 256
 
 
 def with_derived(anatomy: Anatomy, parts: Sequence[Part]) -> ClosedForm:
@@ -46,7 +50,7 @@ def with_derived(anatomy: Anatomy, parts: Sequence[Part]) -> ClosedForm:
         return {**latents, **in_blocks(each, latents, max(anatomy.value_of(name).size for name in derived))}
 
     for name in derived:
-        marginals[name] = _marginal(anatomy, parts, name, marginals, draw)
+        marginals[name] = _marginal(anatomy, parts, name, marginals)
     order = [name for name in anatomy.reading.sites if name in marginals]
     return ClosedForm({name: marginals[name] for name in order}, draw)
 
@@ -59,7 +63,7 @@ def _draw_of(parts: Sequence[Part]) -> Callable[[Array, int], dict[str, Any]]:
     return draw
 
 
-def _marginal(anatomy: Anatomy, parts: Sequence[Part], name: str, known: Mapping[str, Marginal], draw: Draw) -> Marginal:
+def _marginal(anatomy: Anatomy, parts: Sequence[Part], name: str, known: Mapping[str, Marginal]) -> Marginal:
     mine = [part for part in parts if set(part.shapes) & set(anatomy.parents[name])]
     center = {site: value for part in parts for site, value in part.center.items()}
 
@@ -75,11 +79,9 @@ def _marginal(anatomy: Anatomy, parts: Sequence[Part], name: str, known: Mapping
     numbers = {site: int(np.prod(anatomy.shape(site), dtype=np.int64)) for site in sources}
     function = jax.jit(lambda latents: jnp.ravel(value(latents)))
     entry = entry_of_each(function, anatomy.inner_point(0), anatomy.inner_point(1), numbers, anatomy)
-    if not np.any(entry == SEVERAL):
-        one = OfOne(sources, value)
-        if one.is_known():
-            return one
-    return Averaged(name, draw)
+    if not np.any(entry == SEVERAL) and all(has_quantiles(m) for m in sources.values()):
+        return OfOne(sources, value)
+    return Averaged(mine, value)
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class _Along:
 
     def quantile(self, q: np.ndarray) -> np.ndarray:
         q = np.asarray(q, np.float64)
-        flat = {name: jnp.asarray(m.quantile(q.reshape(-1))) for name, m in self.sources.items()}
+        flat = {name: m.quantile(q.reshape(-1)) for name, m in self.sources.items()}
         with computing(True):
             found = np.asarray(jax.vmap(self.value)(flat), np.float64)
         return found.reshape(q.shape + found.shape[1:])
@@ -168,13 +170,6 @@ class OfOne:
         along = _Along(self.sources, self.value)
         return np.where(rises, along.quantile(q), along.quantile(1.0 - np.asarray(q, np.float64)))
 
-    def is_known(self) -> bool:
-        """Whether the quantiles of the other sites are known in closed form."""
-        try:
-            return bool(np.all(np.isfinite(_Along(self.sources, self.value).quantile(np.array([0.25, 0.5, 0.75])))))
-        except (ValueError, NotImplementedError):
-            return False
-
     @property
     def _whole(self) -> Image:
         return Image(_Along(self.sources, self.value), lambda x: x)
@@ -194,15 +189,34 @@ class OfOne:
 
 @dataclass(frozen=True)
 class Averaged:
-    """A site that is a function of several others: averages over 65,536 draws, always the same ones."""
+    """A site that is a function of several others: an average over points of the posterior.
 
-    name: str
-    draw: Draw
+    They are 32,768 points that fill a cube evenly, by way of quantiles (quasi-Monte Carlo: the error is about 1/10,000 of a standard
+    deviation); where quantiles are not known, or there are very many numbers, as many draws (1/200).
+    """
+
+    parts: Sequence[Part]
+    value: Callable[[Latents], Any]
 
     @functools.cached_property
     def _values(self) -> np.ndarray:
         with computing(True):
-            return np.asarray(self.draw(jax.random.key(0), _DRAWS)[self.name], np.float64)
+            each = jax.jit(jax.vmap(self.value))
+            found: np.ndarray = in_blocks(each, self._points())
+        return found.astype(np.float64)
+
+    def _points(self) -> dict[str, Any]:
+        transports = [part.transport for part in self.parts]
+        size = sum(t[0] for t in transports if t is not None)
+        if any(t is None for t in transports) or size > _DIMENSIONS:
+            return _draw_of(self.parts)(jax.random.key(0), _AVERAGED)
+        cube = scipy.stats.qmc.Sobol(size, rng=np.random.default_rng(0)).random(_AVERAGED)
+        found: dict[str, Any] = {}
+        for t in transports:
+            assert t is not None
+            own, cube = cube[:, : t[0]], cube[:, t[0] :]
+            found |= {name: np.asarray(v) for name, v in t[1](np.clip(own, 1e-12, 1.0 - 1e-12)).items()}
+        return found
 
     def mean(self) -> np.ndarray:
         return np.mean(self._values, axis=0)
@@ -212,3 +226,13 @@ class Averaged:
 
     def quantile(self, q: np.ndarray) -> np.ndarray:
         return np.asarray(np.quantile(self._values, np.asarray(q, np.float64), axis=0))
+
+
+def has_quantiles(marginal: Marginal) -> bool:
+    """Whether the quantiles of each element are known."""
+    if not isinstance(marginal, Member):
+        return False
+    d = marginal.distribution
+    if not d.event_dim:
+        return "cdf" not in d.lacks
+    return isinstance(d, Dirichlet | MultivariateNormal)

@@ -31,7 +31,7 @@ from surprax.infer.derived import with_derived
 from surprax.infer.joint_normal import is_real, joint_normal_part, not_quadratic
 from surprax.infer.normal_and_scale import normal_and_scale_part
 from surprax.infer.parts import Part
-from surprax.infer.programs import Hoisted
+from surprax.infer.programs import Hoisted, kept
 from surprax.infer.scopes import computing
 from surprax.interop.shapes import expanded
 from surprax.models.compressed import rewrite
@@ -208,7 +208,8 @@ def _compiled(function: Callable[[Latents], Any], example: Latents) -> Callable[
         hoisted = Hoisted(function, example)
     except TypeError:  # NumPyro compares data with the ends of some supports by NumPy, which takes no tracer
         return lambda latents: float(function(latents))
-    program = jax.jit(hoisted.pure)
+    pure = hoisted.pure
+    program = kept(("proof", hoisted.fingerprint), lambda: jax.jit(pure))
     return lambda latents: float(program(hoisted.constants, latents))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 from jax import Array
 from numpyro.distributions import biject_to
 
@@ -21,6 +22,7 @@ from surprax.infer.anatomy import Anatomy, Component, Latents, named
 from surprax.infer.closed import Member
 from surprax.infer.modes import widths
 from surprax.infer.parts import NormalPart, Part, flattened, unflattened
+from surprax.infer.programs import Hoisted, kept
 
 __all__ = ["LARGEST", "NORMAL_DATA", "Quadratic", "is_real", "joint_normal_part", "lower_factor", "not_quadratic"]
 
@@ -80,23 +82,31 @@ def joint_normal_part(anatomy: Anatomy, component: Component) -> Part | str:
 class Quadratic:
     """An energy of d real numbers, given others, that is to be quadratic: energy(z, *given)."""
 
-    def __init__(self, energy: Callable[..., Any], size: int) -> None:
+    def __init__(self, energy: Callable[..., Any], size: int, *given: Any) -> None:
+        """`given`: an example of the other numbers."""
         self.size = size
-        slope = jax.grad(energy)
+        hoisted = Hoisted(energy, jnp.zeros(size), *given)
+        self._constants = hoisted.constants
+        pure = hoisted.pure
 
-        def curvature(z: Any, *given: Any) -> Any:
-            def column(unit: Any) -> Any:
-                return jax.jvp(lambda z: slope(z, *given), (z,), (unit,))[1]
+        def build() -> tuple[Any, Any]:
+            slope = jax.grad(pure, argnums=1)
 
-            return jax.lax.map(column, jnp.eye(size), batch_size=64)
+            def curvature(constants: Any, z: Any, *given: Any) -> Any:
+                def column(unit: Any) -> Any:
+                    return jax.jvp(lambda z: slope(constants, z, *given), (z,), (unit,))[1]
 
-        self._slope, self._curvature = jax.jit(slope), jax.jit(curvature)
+                return jax.lax.map(column, jnp.eye(size), batch_size=64)
+
+            return jax.jit(slope), jax.jit(curvature)
+
+        self._slope, self._curvature = kept(("quadratic", hoisted.slope_fingerprint), build)
 
     def slope(self, z: np.ndarray, *given: Any) -> np.ndarray:
-        return np.asarray(self._slope(z, *given))
+        return np.asarray(self._slope(self._constants, z, *given))
 
     def curvature(self, z: np.ndarray, *given: Any) -> np.ndarray:
-        H = np.asarray(self._curvature(z, *given))
+        H = np.asarray(self._curvature(self._constants, z, *given))
         return 0.5 * (H + H.T)
 
     def solved(self, *given: Any) -> tuple[np.ndarray, np.ndarray] | str:
@@ -162,13 +172,16 @@ def _part(shapes: Mapping[str, tuple[int, ...]], mean: np.ndarray, factor: np.nd
         noise = np.asarray(jax.random.normal(key, (n, len(mean))), np.float64)
         return unflattened(mean + noise @ factor.T, shapes)
 
+    def at(u: np.ndarray) -> dict[str, Any]:
+        return unflattened(mean + scipy.special.ndtri(u) @ factor.T, shapes)
+
     def log_density(latents: Latents) -> Array:
         away = jax.scipy.linalg.solve_triangular(factor, flattened(latents, shapes) - mean, lower=True)
         return log_height - 0.5 * jnp.sum(away**2)
 
     others = list(shapes)
     how = {name: "normal" if len(others) == 1 else f"normal, jointly with {named(_without(others, name))}" for name in others}
-    return Part(shapes, marginals, draw, log_density, means, how, NormalPart(mean, factor))
+    return Part(shapes, marginals, draw, log_density, means, how, NormalPart(mean, factor), (len(mean), at))
 
 
 def _without(names: Sequence[str], name: str) -> list[str]:

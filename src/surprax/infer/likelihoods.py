@@ -1,5 +1,6 @@
 """Observed sites as cells: groups of rows that share a distribution, which latent values change, and the evidence of each cell."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,9 +44,10 @@ class Cells:
         return _made(self.family, self.parameters(latents))
 
 
-def _made(family: Any, parameters: Mapping[str, Any]) -> Any:
+@functools.partial(jax.jit, static_argnums=0)
+def _made(family: Any, parameters: dict[str, Any]) -> Any:
     # Traced, parameters are not judged: a Binomial of the mean number of trials may well have a fraction.
-    return jax.jit(lambda given: family(**given))(dict(parameters))
+    return family(**parameters)
 
 
 def cells_of(anatomy: Anatomy, name: str) -> Cells | str:
@@ -63,7 +65,7 @@ def cells_of(anatomy: Anatomy, name: str) -> Cells | str:
     try:
         return _by_row(anatomy, name)
     except ValueError as error:  # observations that the family does not take
-        return f"{name!r}: {error}"
+        return f"{name!r}: {str(error).rstrip('.')}"
 
 
 def _compressed(anatomy: Anatomy, compact: Compact) -> Cells:

@@ -33,6 +33,9 @@ __all__ = [
 LARGEST_NEWTON = 200
 """Free numbers up to which the Hessian is made in each step; beyond, L-BFGS, and the Hessian's diagonal at the end."""
 
+_ELEMENTS = 2**23
+"""How many rows of the Hessian, times numbers of the data, are computed at once."""
+_MANY = 100_000
 _STEPS = 100
 _ROUNDS = 3
 _NATS = 1e-5
@@ -64,10 +67,18 @@ def precise_energy(model: Callable[[], Any], *, jacobian: bool = True) -> Energy
         return Energy(model, jacobian=jacobian)
 
 
-def find_modes(energy: Energy, count: int = 4) -> list[Mode]:
-    """The ends of searches from `count` starting points, least energy first, those that found a minimum before the others."""
+def find_modes(energy: Energy, count: int | None = None) -> list[Mode]:
+    """The ends of searches from several starting points, least energy first, those that found a minimum before the others.
+
+    `count` of them, or 4, or 2 where the data are many: those tend to make a posterior with one mode, and each step slow.
+    """
+    count = count or (2 if _size_of_data(energy) > _MANY else 4)
     modes = [_search(energy, start) for start in starting_points(energy.size, count)]
     return sorted(modes, key=lambda mode: (not mode.found, mode.energy))
+
+
+def _size_of_data(energy: Energy) -> int:
+    return max((int(np.size(constant)) for constant in energy.constants), default=1)
 
 
 def starting_points(size: int, count: int) -> np.ndarray:
@@ -116,17 +127,18 @@ def widths(curvature: np.ndarray) -> np.ndarray | None:
 def derivatives(energy: Energy) -> Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]:
     """U, its gradient and its Hessian, as a function of z."""
     pure, size = energy.pure, energy.size
+    at_once = min(size, max(1, _ELEMENTS // _size_of_data(energy)))
 
     def build() -> Any:
         def all_three(constants: Any, z: Any) -> Any:
             value, gradient = jax.value_and_grad(pure, argnums=1)(constants, z)
             slope = functools.partial(jax.grad(pure, argnums=1), constants)
-            _, curvature = jax.vmap(lambda unit: jax.jvp(slope, (z,), (unit,)))(jnp.eye(size))
+            curvature = jax.lax.map(lambda unit: jax.jvp(slope, (z,), (unit,))[1], jnp.eye(size), batch_size=at_once)
             return value, gradient, curvature
 
         return jax.jit(all_three)
 
-    program = kept(("derivatives", energy.fingerprint), build)
+    program = kept(("derivatives", at_once, energy.fingerprint), build)
 
     def evaluate(z: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         value, gradient, curvature = program(energy.constants, z.astype(energy.dtype))

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 from jax import Array
 
 from surprax.families.gamma import Gamma
@@ -30,6 +31,7 @@ from surprax.infer.closed import Member
 from surprax.infer.conjugate_sites import prior_belief
 from surprax.infer.joint_normal import TOLERANCE, Quadratic, lower_factor, not_quadratic
 from surprax.infer.parts import Part, flattened, unflattened
+from surprax.infer.programs import Hoisted, kept
 
 __all__ = ["normal_and_scale_part"]
 
@@ -85,13 +87,23 @@ class _Found:
 
 class _Solver:
     def __init__(self, energy: Any, size: int, scales: int) -> None:
-        self.energy, self.scales = energy, scales
-        self.quadratic = Quadratic(energy, size)
-        self.of_u = jax.jit(self._of_u)
+        self.size, self.scales = size, scales
+        self.quadratic = Quadratic(energy, size, jnp.ones(scales))
+        hoisted = Hoisted(energy, jnp.zeros(size), jnp.ones(scales))
+        pure = hoisted.pure
 
-    def _of_u(self, z: Any, u: Any) -> tuple[Any, Any]:
+        def build() -> Any:
+            def of_u(constants: Any, z: Any, u: Any) -> tuple[Any, Any]:
+                return jax.jvp(lambda u: jax.grad(pure, argnums=2)(constants, z, u), (u,), (jnp.ones_like(u),))
+
+            return jax.jit(of_u)
+
+        self._constants, self._of_u = hoisted.constants, kept(("of scales", hoisted.fingerprint), build)
+
+    def of_u(self, z: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """∂U/∂u, and the sums of the rows of ∂²U/∂u²: its diagonal, where each u has terms of its own."""
-        return jax.jvp(lambda u: jax.grad(self.energy, argnums=1)(z, u), (u,), (jnp.ones_like(u),))
+        first, second = self._of_u(self._constants, z, u)
+        return np.asarray(first), np.asarray(second)
 
     def solved(self) -> _Found | str:
         u = np.ones(self.scales)
@@ -109,7 +121,7 @@ class _Solver:
         owner = self._owners(mean, u)
         if isinstance(owner, str):
             return owner
-        first, second = (np.asarray(v) for v in self.of_u(mean, u))
+        first, second = self.of_u(mean, u)
         powers = 2.0 * u**2 * second
         rest = 2.0 * first + powers / u
         factor = np.sqrt(u[owner])[:, None] * factor
@@ -157,8 +169,14 @@ def _part(real: Mapping[str, tuple[int, ...]], scale: str, shape: tuple[int, ...
     def draw(key: Array, n: int) -> dict[str, Any]:
         of_scale, of_noise = jax.random.split(key)
         values = np.asarray(posterior.sample(of_scale, (n,)), np.float64)
-        noise = np.asarray(jax.random.normal(of_noise, (n, len(mean))), np.float64)
+        return at_scale(values, np.asarray(jax.random.normal(of_noise, (n, len(mean))), np.float64))
+
+    def at_scale(values: np.ndarray, noise: np.ndarray) -> dict[str, Any]:
         return {**unflattened(mean + (noise @ factor.T) / np.asarray(unit(values)), real), scale: values}
+
+    def at(u: np.ndarray) -> dict[str, Any]:
+        values = np.asarray(posterior.icdf(u[:, len(mean) :].reshape(len(u), *shape)), np.float64)
+        return at_scale(values, scipy.special.ndtri(u[:, : len(mean)]))
 
     def log_density(latents: Latents) -> Array:
         units = unit(latents[scale])
@@ -170,4 +188,5 @@ def _part(real: Mapping[str, tuple[int, ...]], scale: str, shape: tuple[int, ...
     word = "variance" if inverse else "precision"
     how = {name: f"Student's t: normal given the {word} {scale!r}" for name in real}
     how[scale] = f"{family.__name__}, conjugate to {named(tuple(real))} and the data"
-    return Part({**real, scale: shape}, marginals, draw, log_density, center, how)
+    transport = len(mean) + len(a), at
+    return Part({**real, scale: shape}, marginals, draw, log_density, center, how, transport=transport)

@@ -67,9 +67,10 @@ class Original:
             trace = self._trace(jax.random.key(0), substitute_fn=any_value)
             return {name: jnp.asarray(trace[name]["value"]) for name in names}
 
-        # What JAX compiles of it leaves out all that observations do not depend on.
-        with computing():
-            return jax.tree.map(np.asarray, jax.jit(values)())
+        # With all their digits; what is compiled leaves out all that observations do not depend on.
+        with computing(True):
+            hoisted = Hoisted(values)
+            return jax.tree.map(np.asarray, jax.jit(hoisted.pure)(hoisted.constants))
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class Part:
         center: values that are well inside of the posterior.
         how: a sentence about each site.
         normal: the sites as one normal vector, where they are one.
+        transport: how many numbers of [0, 1] make a draw, and the draws (by name) that points of that cube, shape (n, how many),
+            make: evenly spread points make evenly spread draws. None where that is not known.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -48,6 +50,7 @@ class Part:
     center: Mapping[str, np.ndarray]
     how: Mapping[str, str]
     normal: NormalPart | None = None
+    transport: tuple[int, Callable[[np.ndarray], Mapping[str, Any]]] | None = None
 
     def sample(self, key: Array, n: int) -> dict[str, np.ndarray]:
         return {name: np.asarray(value) for name, value in self.draw(key, n).items()}

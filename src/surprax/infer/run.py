@@ -10,6 +10,7 @@ from jax import Array
 
 from surprax.infer.approximation import Approximation
 from surprax.infer.diagnostics import say, trouble_with_chains
+from surprax.infer.exact import Unsolved, solve
 from surprax.infer.forms import Draws, Form, Point
 from surprax.infer.keys import as_key
 from surprax.infer.laplace import laplace, maximum
@@ -138,22 +139,23 @@ def infer(
 def _answer(task: _Task, method: str) -> Posterior:
     if method in ("auto", "exact"):
         closed = _exact(task)
-        if closed is not None:
+        if isinstance(closed, Posterior):
             return closed
         if method == "exact":
-            raise ValueError(
-                "This posterior has no closed form that is known here; print sx.plan(model, ...) for what stands in the way, or use"
-                ' method="nuts".'
-            )
+            raise ValueError(f'{closed} Use method="nuts" for draws.')
         # Only now is it known that randomness is needed.
         as_key(task.key, "A posterior without a closed form is sampled, which")
         return _nuts(task)
     return {"nuts": _nuts, "laplace": _laplace, "svi": _svi, "map": _map}[method](task)
 
 
-def _exact(task: _Task) -> Posterior | None:
-    """The posterior in closed form; None where there is none."""
-    return None
+def _exact(task: _Task) -> Posterior | str:
+    """The posterior in closed form; where there is none, why."""
+    found = solve(task.original.model, task.original.args, task.original.kwargs)
+    if isinstance(found, Unsolved):
+        return found.reason
+    more = {"exact": True, "log_evidence": found.log_evidence, "key": task.key, "shape": task.shape}
+    return task.posterior(found.form, "exact", **more)
 
 
 def _nuts(task: _Task) -> Posterior:

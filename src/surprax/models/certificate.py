@@ -12,7 +12,7 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 
 from surprax.models.detached import detached, views
-from surprax.models.reading import strict_ranks_off
+from surprax.models.reading import as_samplers_start, strict_ranks_off
 
 __all__ = ["TOLERANCE", "Certificate", "certify"]
 
@@ -135,7 +135,8 @@ def _errors(model: Any, args: Any, kwargs: Any, compressed: Any) -> dict[str, fl
         return total(model, args, kwargs), total(compressed.model, compressed.args, {})
 
     def draw(key: Any) -> Any:
-        trace = handlers.trace(handlers.seed(model, key)).get_trace(*args, **kwargs)
+        seeded = handlers.substitute(handlers.seed(model, key), substitute_fn=as_samplers_start)
+        trace = handlers.trace(seeded).get_trace(*args, **kwargs)
         free = {}
         for name, site in trace.items():
             if site["type"] == "sample" and not site["is_observed"] and not site["fn"].is_discrete:

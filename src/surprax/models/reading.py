@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as npd
 from numpyro import handlers
+from numpyro.infer import init_to_uniform
 from numpyro.primitives import Messenger
 
 from surprax.families.base import Distribution
@@ -24,7 +25,7 @@ from surprax.interop.adapter import SurpraxDistribution
 from surprax.interop.numpyro_twins import TWINS
 from surprax.models.graph import Graph, Value, inputs_of
 
-__all__ = ["Reading", "Site", "read", "strict_ranks_off"]
+__all__ = ["Reading", "Site", "as_samplers_start", "read", "strict_ranks_off"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,8 @@ def _read(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
     watch = _Watch()
 
     def trace(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        known = handlers.substitute(handlers.seed(model, jax.random.key(0)), data=dict(inputs))
+        started = handlers.substitute(handlers.seed(model, jax.random.key(0)), substitute_fn=as_samplers_start)
+        known = handlers.substitute(started, data=dict(inputs))
         with watch:
             return handlers.trace(known).get_trace(*args, **kwargs)
 
@@ -166,6 +168,15 @@ def _read(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
         raise ValueError("A model has at least one numpyro.sample statement; this one made none.")
     latents = {name: inputs[name] for name, site in sites.items() if site.kind == "latent"}
     return Reading(sites, latents, graph, _obstacle(sites), watch.random)
+
+
+def as_samplers_start(site: Mapping[str, Any]) -> Any:
+    """Where samplers would start, for a latent site of which no sample can be drawn."""
+    fn: Any = site.get("fn")
+    while site["type"] == "sample" and hasattr(fn, "base_dist") and not isinstance(fn, npd.TransformedDistribution):
+        fn = fn.base_dist
+    improper = site["type"] == "sample" and not site["is_observed"] and isinstance(fn, npd.ImproperUniform)
+    return init_to_uniform(site) if improper else None
 
 
 class _Watch(Messenger):

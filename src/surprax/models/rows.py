@@ -24,6 +24,7 @@ from jax import lax
 from surprax.models.graph import Operation, Value, evaluate
 
 __all__ = [
+    "FOLLOWED",
     "Apply",
     "Column",
     "Expression",
@@ -54,6 +55,10 @@ _SHAPES = frozenset(("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "t
 
 _WITHIN = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "dot_general", "slice"))
 """Operations that are followed where they stay within the entry of a row."""
+
+
+FOLLOWED = _ELEMENTWISE | _SHAPES | _WITHIN
+"""Operations that may be followed back row by row, beside gathers."""
 
 
 @dataclass(eq=False)
@@ -268,7 +273,7 @@ class Rows:
         operation = value.inner.operation
         if value.known or operation is None:
             return ()
-        if operation.name == "gather" or operation.name in _ELEMENTWISE | _SHAPES | _WITHIN:
+        if operation.name == "gather" or operation.name in FOLLOWED:
             return tuple(v for v in operation.inputs if not v.known)
         return ()
 

@@ -16,7 +16,7 @@ from surprax.models.gaussian import gaussian_linear
 from surprax.models.graph import Value
 from surprax.models.multivariate import multivariate_linear
 from surprax.models.reading import Site
-from surprax.models.rows import Column, Expression, Key, Rows, Table, leaves_of
+from surprax.models.rows import FOLLOWED, Column, Expression, Key, Rows, Table, leaves_of
 
 __all__ = ["Kept", "compress_site"]
 
@@ -148,14 +148,18 @@ class _Observed:
         return {column: coded for column, coded in self._coded.items() if coded is not None}
 
     def _why(self, table: Table) -> str:
-        source = table.source
+        """What makes a value of each row's own."""
         if table.reason:
             return table.reason
-        if source.is_input:
-            return f"latent site {source.name!r} has a value for each row"
-        operation = source.operation
-        name = operation.name if operation is not None else "?"
-        return f"operation {name!r} gives each row a value of its own"
+        value = table.source
+        while True:
+            operation = value.inner.operation
+            if operation is None:
+                return f"latent site {value.name!r} has a value for each row"
+            before = [v for v in operation.inputs if not v.known and v.size >= max(self.number, 2)]
+            if operation.name not in FOLLOWED or not before:
+                return f"operation {operation.name!r} gives each row a value of its own"
+            value = before[0]
 
     def by_cells(self) -> Compact | str:
         """Evidence by cell, for a family of which finitely many statistics say it all."""
