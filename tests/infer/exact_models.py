@@ -41,8 +41,8 @@ def counties(deaths, population):
 DISASTERS = np.array(
     [
         int(number)
-        for number in "4540143406334026335453144155345223421321110130101100310322011101010002100011023311211112420014"
-        "0001000001" + "00101"
+        for number in "4540143406334026335453144155342522342132211113001011003103220111010100021000110233112111"
+        "12420014000100000100101"
     ]
 )
 """Coal mining disasters in Great Britain, 1851 to 1961 (Carlin, Gelfand & Smith 1992)."""
@@ -67,7 +67,6 @@ def two_versions(shown, clicks):
 def survival(x, group, weights, seen):
     """Means of exponential times by group, of which some rows are masked and the others weighed."""
     mean = numpyro.sample("mean", dist.InverseGamma(3.0, 4.0).expand([3]).to_event(1))
-    numpyro.deterministic("rate", 1.0 / mean)
     with numpyro.plate("row", len(x)), handlers.mask(mask=seen), handlers.scale(scale=weights):
         numpyro.sample("x", dist.Exponential(1.0 / mean[group]), obs=x)
 

@@ -1,4 +1,4 @@
-"""A model taken apart: which sites depend on which, and the values and log-densities of each at given values of the latent sites."""
+"""A model taken apart: which sites depend on which, and their values and log-densities at given values of the latent sites."""
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from surprax import families as f
 from surprax.beliefs import conjugates
 from surprax.families.batches import map_parameters
 from surprax.families.exponential import ExponentialFamily
@@ -22,6 +21,7 @@ from surprax.infer.anatomy import Anatomy, Component, Latents, elementwise_famil
 from surprax.infer.closed import Member
 from surprax.infer.likelihoods import Cells, cells_of
 from surprax.infer.parts import Part
+from surprax.infer.transports import transport
 from surprax.infer.unknowns import VIEWS, View, as_belief, fits, mapped, unknown_of
 
 __all__ = ["NONE", "SEVERAL", "conjugate_part", "conjugate_trouble", "entry_of_each", "prior_belief"]
@@ -180,7 +180,9 @@ def _differ(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> np.ndarray:
 # Which pair they are.
 
 
-def _match(belief: Any, cells: Cells, distributions: Sequence[Any], values: Sequence[np.ndarray], name: str) -> _Match | str:
+def _match(
+    belief: Any, cells: Cells, distributions: Sequence[Any], values: Sequence[np.ndarray], name: str
+) -> _Match | str:
     tried: list[str] = []
     for family, view in VIEWS[type(belief)]:
         for pair in conjugates(cells.family):
@@ -342,50 +344,7 @@ def _part(anatomy: Anatomy, beliefs: Mapping[str, Any], how: Mapping[str, str]) 
     points = {name: _point(belief) for name, belief in shaped.items()}
     marginals = {name: Member(belief) for name, belief in shaped.items()}
     shapes = {name: anatomy.shape(name) for name in beliefs}
-    return Part(shapes, marginals, posterior.draw, posterior.log_density, points, how, transport=_transport(shaped))
-
-
-def _transport(beliefs: Mapping[str, Any]) -> tuple[int, Callable[[np.ndarray], dict[str, Any]]] | None:
-    """From points of a cube to draws, by quantiles."""
-    ways = {name: _transport_of(belief) for name, belief in beliefs.items()}
-    if any(way is None for way in ways.values()):
-        return None
-    sizes = {name: int(np.prod(d.batch_shape + d.event_shape, dtype=np.int64)) for name, d in beliefs.items()}
-
-    def draws(u: np.ndarray) -> dict[str, Any]:
-        parts = np.split(u, np.cumsum(list(sizes.values()))[:-1], axis=1)
-        shapes = (d.batch_shape + d.event_shape for d in beliefs.values())
-        return {
-            name: way(jnp.asarray(part.reshape(len(u), *shape)))  # type: ignore[misc]
-            for (name, way), part, shape in zip(ways.items(), parts, shapes)
-        }
-
-    return sum(sizes.values()), draws
-
-
-def _transport_of(d: Any) -> Callable[[Array], Any] | None:
-    if not d.event_dim:
-        return None if "cdf" in d.lacks else d.icdf
-    if isinstance(d, f.Dirichlet):
-        gamma = f.Gamma(d.concentration, np.ones_like(d.concentration))
-
-        def shares(u: Array) -> Array:
-            parts = jnp.asarray(gamma.icdf(u))
-            return parts / jnp.sum(parts, axis=-1, keepdims=True)
-
-        return shares
-    if isinstance(d, f.MultivariateNormal):
-        factor = jnp.asarray(d.scale_tril)
-        return lambda u: d.loc + jnp.einsum("...ij,n...j->n...i", factor, jax.scipy.special.ndtri(u))
-    if isinstance(d, f.NormalInverseGamma):
-
-        def pairs(u: Array) -> Array:
-            variance = jnp.asarray(d.marginal_variance.icdf(u[..., 1]))
-            mean = d.loc + jax.scipy.special.ndtri(u[..., 0]) * jnp.sqrt(variance / d.mean_precision)
-            return jnp.stack([mean, variance], axis=-1)
-
-        return pairs
-    return None
+    return Part(shapes, marginals, posterior.draw, posterior.log_density, points, how, transport=transport(shaped))
 
 
 def _point(belief: Any) -> np.ndarray:

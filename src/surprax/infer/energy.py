@@ -1,7 +1,7 @@
 """A model without arguments as an energy over one flat vector of free numbers, which is what samplers and optimisers work on."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpyro.infer.util import constrain_fn, log_density, potential_energy
 
 from surprax.infer.blocks import in_blocks
 from surprax.infer.programs import Hoisted, kept
+from surprax.infer.recentring import Recentring, recentred
 from surprax.infer.scopes import computing
 from surprax.infer.sites import continuous_latents, read_sites
 
@@ -26,6 +27,7 @@ class Energy:
         model: a NumPyro model without arguments.
         float64: whether to compute in float64; None: as JAX is configured.
         jacobian: whether U has its second term. Without it the least energy is at the mode of the density of x itself.
+        chosen: latent sites in whose place z has an entry of the interface (`recentring`).
 
     All methods that compute are to be called inside of `with energy.scope():`.
 
@@ -33,8 +35,16 @@ class Energy:
         ValueError: where the model has latent sites that are not continuous, or none.
     """
 
-    def __init__(self, model: Callable[[], Any], *, float64: bool | None = None, jacobian: bool = True) -> None:
+    def __init__(
+        self,
+        model: Callable[[], Any],
+        *,
+        float64: bool | None = None,
+        jacobian: bool = True,
+        chosen: Sequence[Recentring] = (),
+    ) -> None:
         self._model = model
+        self.chosen = tuple(chosen)
         sites = read_sites(model, (), {})
         self._latents = continuous_latents(sites)
         self._order = list(sites)
@@ -45,9 +55,9 @@ class Energy:
         self.device: Any = None
 
         def energy(z: Array) -> Array:
-            free = self.unravel(z)
+            free, log_volume = self._free(z)
             if jacobian:
-                return potential_energy(model, (), {}, free)
+                return potential_energy(model, (), {}, free) - log_volume
             return -log_density(model, (), {}, constrain_fn(model, (), {}, free))[0]
 
         with self.scope():
@@ -81,10 +91,20 @@ class Energy:
         parts = jnp.split(z, np.cumsum(self._sizes)[:-1])
         return {name: part.reshape(site.free_shape) for part, (name, site) in zip(parts, self._latents.items())}
 
+    def _free(self, z: Array) -> tuple[dict[str, Array], Any]:
+        """The free numbers of the model by site, and log |∂ of these / ∂z|."""
+        free = self.unravel(z)
+        return recentred(self._model, self.chosen, free) if self.chosen else (free, 0.0)  # type: ignore[arg-type]
+
+    @property
+    def free_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the free numbers, by site."""
+        return {name: site.free_shape for name, site in self._latents.items()}
+
     @functools.cached_property
     def _values(self) -> Hoisted:
         return Hoisted(
-            lambda z: constrain_fn(self._model, (), {}, self.unravel(z), return_deterministic=True),
+            lambda z: constrain_fn(self._model, (), {}, self._free(z)[0], return_deterministic=True),
             jnp.zeros(self.size),
         )
 

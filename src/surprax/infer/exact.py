@@ -33,6 +33,7 @@ from surprax.infer.normal_and_scale import normal_and_scale_part
 from surprax.infer.parts import Part
 from surprax.infer.programs import Hoisted, kept
 from surprax.infer.scopes import computing
+from surprax.infer.transports import transport
 from surprax.interop.shapes import expanded
 from surprax.models.compressed import rewrite
 from surprax.models.detached import detached, views
@@ -154,6 +155,7 @@ def _ways(anatomy: Anatomy, component: Component, point: Latents) -> tuple[list[
             solvers.append(lambda anatomy, component, _: normal_and_scale_part(anatomy, component, scale))
     if solvers:
         return solvers, ""
+    assert trouble is not None
     return [], trouble if others or curved is None else f"{trouble}; {curved}"
 
 
@@ -186,7 +188,8 @@ def _untouched(anatomy: Anatomy, component: Component, _: Sequence[Latents]) -> 
         return jnp.sum(own.log_prob(jnp.asarray(latents[name])))
 
     center = {name: np.asarray(theirs.sample(jax.random.key(0), draw_shape))}
-    return Part({name: shape}, {name: Member(own)}, draw, log_density, center, {name: "its prior, which no data move"})
+    how = {name: "its prior, which no data move"}
+    return Part({name: shape}, {name: Member(own)}, draw, log_density, center, how, transport=transport({name: own}))
 
 
 # The proof.

@@ -2,9 +2,9 @@
 
     U(z) = −log p(z, data) = U(m) + ½ (z − m)ᵀ H (z − m)    ⇒    z | data ~ N(m, H⁻¹)
 
-That U is quadratic is not read off the model; it is seen from its gradient, which must be affine: g(z) = g(z₀) + H (z − z₀) at points
-near and far. Linear Gaussian models of any form are among these: hierarchical means, regression, Gaussian processes and random walks
-with known scales.
+That U is quadratic is not read off the model; it is seen from its gradient, which must be affine: g(z) = g(z₀) + H (z − z₀) at
+points near and far. Linear Gaussian models of any form are among these: hierarchical means, regression, Gaussian processes and
+random walks with known scales.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -179,10 +179,9 @@ def _part(shapes: Mapping[str, tuple[int, ...]], mean: np.ndarray, factor: np.nd
         away = jax.scipy.linalg.solve_triangular(factor, flattened(latents, shapes) - mean, lower=True)
         return log_height - 0.5 * jnp.sum(away**2)
 
-    others = list(shapes)
-    how = {name: "normal" if len(others) == 1 else f"normal, jointly with {named(_without(others, name))}" for name in others}
+    how = {name: _described([other for other in shapes if other != name]) for name in shapes}
     return Part(shapes, marginals, draw, log_density, means, how, NormalPart(mean, factor), (len(mean), at))
 
 
-def _without(names: Sequence[str], name: str) -> list[str]:
-    return [other for other in names if other != name]
+def _described(others: Sequence[str]) -> str:
+    return f"normal, jointly with {named(others)}" if others else "normal"

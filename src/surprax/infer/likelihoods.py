@@ -99,7 +99,8 @@ def _spread(family: Any, parameters: Mapping[str, Any], number: int) -> dict[str
 def _by_row(anatomy: Anatomy, name: str) -> Cells:
     """The cells are the elements of the parameters' own batch, and the rows take them by position."""
     site, family = anatomy.site(name), anatomy.site(name).family
-    assert family is not None and site.value is not None
+    assert family is not None
+    assert site.value is not None
     sources, event_dims = list(site.parameters.values()), [site.event_dims[n] for n in site.parameters]
     batch = np.broadcast_shapes(*(v.shape[: len(v.shape) - e] for v, e in zip(sources, event_dims)))
     number = int(np.prod(batch, dtype=np.int64))
@@ -137,13 +138,16 @@ def _weights(anatomy: Anatomy, name: str) -> np.ndarray | None:
     for value in (site.mask, site.scale):
         if value is not None:
             array = np.asarray(anatomy.evaluate([value], {})[0], np.float64)
-            array = array.reshape(array.shape + (1,) * site.events)  # both belong to the batch, left of what to_event took
+            # Both belong to the batch, to the left of what to_event took.
+            array = array.reshape(array.shape + (1,) * site.events)
             own = np.broadcast_to(array, site.shape).reshape(-1)
             weights = own if weights is None else weights * own
     return weights
 
 
-def _means(family: Any, y: np.ndarray, weights: Any, of_row: np.ndarray, groups: int, known: Mapping[str, Any]) -> Moments:
+def _means(
+    family: Any, y: np.ndarray, weights: Any, of_row: np.ndarray, groups: int, known: Mapping[str, Any]
+) -> Moments:
     """Evidence of a family without gaps: means alone. Σ log h(x) is left out, which no belief depends on."""
     carrier = family.layout.carrier
     at_rows = {name: jnp.asarray(v)[of_row] for name, v in known.items()}

@@ -7,7 +7,7 @@ What is converged is told by the Newton decrement ½ gᵀH⁻¹g: how many nats 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import scipy.optimize
 
 from surprax.infer.energy import Energy
 from surprax.infer.programs import kept
+from surprax.infer.recentring import Recentring
 
 __all__ = [
     "LARGEST_NEWTON",
@@ -59,12 +60,12 @@ class Mode:
     found: bool
 
 
-def precise_energy(model: Callable[[], Any], *, jacobian: bool = True) -> Energy:
+def precise_energy(model: Callable[[], Any], *, jacobian: bool = True, chosen: Sequence[Recentring] = ()) -> Energy:
     """The energy in float64; in JAX's default precision where the model itself insists on that."""
     try:
-        return Energy(model, float64=True, jacobian=jacobian)
+        return Energy(model, float64=True, jacobian=jacobian, chosen=chosen)
     except TypeError:  # loops whose state was made float32 outside of the model cannot go on in float64
-        return Energy(model, jacobian=jacobian)
+        return Energy(model, jacobian=jacobian, chosen=chosen)
 
 
 def find_modes(energy: Energy, count: int | None = None) -> list[Mode]:

@@ -32,6 +32,7 @@ from surprax.infer.conjugate_sites import prior_belief
 from surprax.infer.joint_normal import TOLERANCE, Quadratic, lower_factor, not_quadratic
 from surprax.infer.parts import Part, flattened, unflattened
 from surprax.infer.programs import Hoisted, kept
+from surprax.infer.transports import tabled
 
 __all__ = ["normal_and_scale_part"]
 
@@ -144,7 +145,9 @@ class _Solver:
         return owner
 
 
-def _part(real: Mapping[str, tuple[int, ...]], scale: str, shape: tuple[int, ...], belief: Any, found: _Found) -> Part | str:
+def _part(
+    real: Mapping[str, tuple[int, ...]], scale: str, shape: tuple[int, ...], belief: Any, found: _Found
+) -> Part | str:
     own = np.bincount(found.owner, minlength=len(found.powers))
     a = np.asarray(belief.concentration) + 0.5 * (found.powers - own)
     b = np.asarray(belief.rate) + 0.5 * found.rest
@@ -156,7 +159,8 @@ def _part(real: Mapping[str, tuple[int, ...]], scale: str, shape: tuple[int, ...
     deviation = np.sqrt(np.sum(factor**2, axis=1))
     df, width = unflattened(2.0 * a[owner], real), unflattened(deviation * np.sqrt((b / a)[owner]), real)
     means = unflattened(mean, real)
-    marginals = {name: Member(StudentT(df[name], means[name], width[name])) for name in real} | {scale: Member(posterior)}
+    marginals = {name: Member(StudentT(df[name], means[name], width[name])) for name in real}
+    marginals[scale] = Member(posterior)
 
     log_height = -0.5 * len(mean) * np.log(2.0 * np.pi) - np.sum(np.log(np.diagonal(factor)))
 
@@ -175,7 +179,7 @@ def _part(real: Mapping[str, tuple[int, ...]], scale: str, shape: tuple[int, ...
         return {**unflattened(mean + (noise @ factor.T) / np.asarray(unit(values)), real), scale: values}
 
     def at(u: np.ndarray) -> dict[str, Any]:
-        values = np.asarray(posterior.icdf(u[:, len(mean) :].reshape(len(u), *shape)), np.float64)
+        values = tabled(Member(posterior).quantile)(u[:, len(mean) :].reshape(len(u), *shape))
         return at_scale(values, scipy.special.ndtri(u[:, : len(mean)]))
 
     def log_density(latents: Latents) -> Array:
@@ -186,7 +190,7 @@ def _part(real: Mapping[str, tuple[int, ...]], scale: str, shape: tuple[int, ...
 
     center = {**means, scale: (b / (a + 1.0) if inverse else a / b).reshape(shape)}
     word = "variance" if inverse else "precision"
-    how = {name: f"Student's t: normal given the {word} {scale!r}" for name in real}
+    how = dict.fromkeys(real, f"Student's t: normal given the {word} {scale!r}")
     how[scale] = f"{family.__name__}, conjugate to {named(tuple(real))} and the data"
     transport = len(mean) + len(a), at
     return Part({**real, scale: shape}, marginals, draw, log_density, center, how, transport=transport)

@@ -32,7 +32,9 @@ from surprax.infer.energy import Energy
 from surprax.infer.modes import Mode, find_modes, precise_energy, widths
 from surprax.infer.programs import kept
 from surprax.infer.progress import Bar
+from surprax.infer.recentring import recentrings
 from surprax.infer.scopes import sampling_device
+from surprax.models import Compressed
 
 __all__ = ["Chains", "Frame", "frame_of", "sample"]
 
@@ -90,19 +92,27 @@ def energy_in_frame(pure: Callable[..., Any], place: Any, constants: Any) -> Cal
 
 def frame_of(model: Callable[[], Any]) -> Frame:
     """Coordinates in which the posterior of a model without arguments is about a unit wide."""
-    precise = precise_energy(model)
-    with precise.scope():
-        modes = [mode for mode in find_modes(precise) if mode.found]
+    precise, modes = _precise_modes(model)
     factor = widths(modes[0].curvature) if modes else None
     if factor is None:
-        energy = Energy(model) if precise.float64 else precise
+        energy = Energy(model, chosen=precise.chosen) if precise.float64 else precise
         return Frame(_placed(energy), np.zeros(precise.size), np.ones(precise.size), ())
     best = modes[0]
     # Of other minima, those where a share of the posterior worth mentioning may lie.
     near = tuple(mode for mode in modes if mode.energy - best.energy < 10.0 + 2.0 * precise.size)
     coarse = precise.float64 and not _enough_digits(best, factor)
-    energy = precise if coarse or not precise.float64 or jax.config.jax_enable_x64 else Energy(model)
+    energy = (
+        precise if coarse or not precise.float64 or jax.config.jax_enable_x64 else Energy(model, chosen=precise.chosen)
+    )
     return Frame(_placed(energy), best.position, factor, near)
+
+
+def _precise_modes(model: Callable[[], Any]) -> tuple[Energy, list[Mode]]:
+    """The energy in float64 and its minima, in coordinates of what the data know best."""
+    chosen = recentrings(model) if isinstance(model, Compressed) and model.compacts else []
+    precise = precise_energy(model, chosen=chosen)
+    with precise.scope():
+        return precise, [mode for mode in find_modes(precise) if mode.found]
 
 
 def _placed(energy: Energy) -> Energy:

@@ -6,8 +6,8 @@ distribution. The latent site θ is the unknown of a pair where φ is θ itself,
 
     φ = a + b v(θ),    v(θ) = θ or 1/θ,
 
-with a and b that are data, and beliefs about θ are beliefs about φ of the same family: exposures, known multiples of a variance, rates
-that are the reciprocal of a mean, the chance of a failure.
+with a and b that are data, and beliefs about θ are beliefs about φ of the same family: exposures, known multiples of a variance,
+rates that are the reciprocal of a mean, the chance of a failure.
 """
 
 from collections.abc import Callable

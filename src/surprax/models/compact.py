@@ -53,6 +53,15 @@ class Compact:
     parameters: Callable[[Any, Sequence[Any]], Mapping[str, Any]] | None = None
     gaussian: Any = None
 
+    def seen(self, arrays: Any, tables: Sequence[Any]) -> list[Any]:
+        """All that rows see of the latent values: the tables, what a Gaussian site multiplies data with, parameters at cells."""
+        found = list(tables)
+        if hasattr(self.gaussian, "segments"):
+            found += self.gaussian.segments(arrays, tables)
+        if self.parameters is not None:
+            found += self.parameters(arrays, tables).values()
+        return found
+
     def __repr__(self) -> str:
         return f"Compact({self.name}: {self.rule}, {self.rows:,} rows → {self.detail})"
 

@@ -99,6 +99,24 @@ class Compressed:
     def _tells_constant(self) -> bool:
         return bool(jax.config.jax_enable_x64) or abs(self.log_constant) <= SMALL_CONSTANT
 
+    def seen(self, site: str, latents: Mapping[str, Any]) -> list[Any]:
+        """What the rows of a compressed site see of the latent values, in JAX's precision."""
+        compact = self.compacts[site]
+        with strict_ranks_off():
+            return compact.seen(compact.arrays, self._interface(site, latents))
+
+    def log_likelihood(self, site: str, latents: Mapping[str, Any]) -> Any:
+        """Log-likelihood of a compressed site without its constant, in nats."""
+        compact = self.compacts[site]
+        return compact.log_likelihood(compact.arrays, self._interface(site, latents))
+
+    def _interface(self, site: str, latents: Mapping[str, Any]) -> list[Any]:
+        program = self._program
+        memo: dict[Value, Any] = dict(zip(program.constants, program.args[1]))
+        memo.update({v: latents[v.name] for v in program.reading.graph.inputs if v.name in latents})
+        with strict_ranks_off():
+            return [jnp.asarray(v) for v in evaluate(program.interfaces[site], {}, memo)]
+
     def without(self, names: Iterable[str], reason: str) -> "Compressed":
         """The same with some of the sites as they were."""
         outcomes = {name: Kept(reason) if name in names else o for name, o in self.outcomes.items()}

@@ -176,9 +176,12 @@ class GaussianEnergy:
 
     def columns(self, arrays: Any, tables: Sequence[Any]) -> Any:
         """The interface as one vector, shape (columns,)."""
+        return jnp.concatenate(self.segments(arrays, tables))
+
+    def segments(self, arrays: Any, tables: Sequence[Any]) -> list[Any]:
+        """The columns of each term."""
         memo: dict[int, Any] = {}
-        parts = [jnp.broadcast_to(e(arrays["slots"], tables, memo), (n,)) for e, n in zip(self.locations, self.sizes)]
-        return jnp.concatenate(parts)
+        return [jnp.broadcast_to(e(arrays["slots"], tables, memo), (n,)) for e, n in zip(self.locations, self.sizes)]
 
     def scales(self, arrays: Any, tables: Sequence[Any]) -> Any:
         """The scales, shape (groups,)."""

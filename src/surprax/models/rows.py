@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -518,7 +519,10 @@ def elementwise(
     """A primitive that works entry by entry."""
 
     def function(*arrays: Any) -> Any:
-        return primitive.bind(*_level(arrays, len(extra)), **params)
+        own = params
+        if "new_dtype" in params:  # what was staged in float64 may be computed in float32
+            own = {**params, "new_dtype": jax.dtypes.canonicalize_dtype(params["new_dtype"])}
+        return primitive.bind(*_level(arrays, len(extra)), **own)
 
     return Apply(primitive.name, function, arguments, extra, params, primitive)
 
