@@ -95,11 +95,11 @@ def test_auto_asks_for_a_closed_form_first(monkeypatch, coin):
 
 
 def test_auto_falls_back_to_nuts(monkeypatch):
-    monkeypatch.setattr(run, "_exact", lambda task: "for a test")
+    monkeypatch.setattr(run, "_exact", lambda task: "for a test.")
     assert infer(mean_of, HEIGHTS, key=KEY).method == "nuts"
     with pytest.raises(ValueError, match="without a closed form is sampled, which needs randomness"):
         infer(mean_of, HEIGHTS)
-    with pytest.raises(ValueError, match=r'no closed form that is known here: for a test\. Use method="nuts"'):
+    with pytest.raises(ValueError, match=r'for a test\. Use method="nuts" for draws'):
         infer(mean_of, HEIGHTS, method="exact")
 
 
