@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from benchmarks import harness, results
+from benchmarks import harness, models, results
 from benchmarks.__main__ import main
 from benchmarks.harness import (
     Case,
@@ -49,6 +49,16 @@ FEW = {
         "families/wishart/eager",
     ),
     "conjugate": ("conjugate/gamma-poisson", "conjugate/normal-again", "conjugate/dirichlet-multinomial"),
+    "models": (
+        "models/gradient/iid-gamma",
+        "models/gradient/grouped-poisson",
+        "models/gradient/interaction",
+        "models/small/grouped-linear",
+        "models/plan/hierarchical-bernoulli",
+        "models/run/iid-gamma-1e6",
+        "models/run/grouped-linear-1e7",
+        "models/float32/gamma-1e7",
+    ),
 }
 BESIDE_EFAX = [case for case in CASES if case.name.endswith("-efax")]
 TRIED = [case for case in CASES if case.name in FEW.get(case.group, (case.name,)) and case not in BESIDE_EFAX]
@@ -251,6 +261,18 @@ def test_the_report_tells_the_geometric_mean_of_many_ratios() -> None:
     assert "Geometric mean of the ratios: 4 to theirs (5 cases)." in text  # 2² is in the middle of 2⁰, …, 2⁴
     few = results.report([results.merge(empty(), "monday", ABOUT, {"a/0": records["a/0"]})], [])
     assert "Geometric mean" not in few
+
+
+def test_the_means_of_whole_runs_tell_how_many_times_faster() -> None:
+    record = record_of(1.0, 1.0)
+    records = {
+        f"models/run/{n}-1e6": {**record, "ratios": {"theirs": {**record["ratios"]["theirs"], "median": 4.0**-n}}}
+        for n in range(3)
+    }
+    told = models.means(
+        results.merge(empty(), "monday", ABOUT, {**records, "models/run/x-1e7": {"failure": "it fell"}})
+    )
+    assert told == {"models/run/*-1e6": (pytest.approx(4.0), 3)}
 
 
 # The command line.

@@ -113,7 +113,6 @@ def noise_by_precision(x, known, unit):
 def incomes(x):
     variance = numpyro.sample("variance", dist.InverseGamma(2.0, 3.0))
     loc = numpyro.sample("loc", dist.Normal(1.0, jnp.sqrt(variance / 0.5)))
-    numpyro.deterministic("median", jnp.exp(loc))
     numpyro.sample("x", dist.LogNormal(loc, jnp.sqrt(variance)), obs=x)
 
 
@@ -191,6 +190,12 @@ def walk(y):
     numpyro.sample("y", dist.Normal(path + drift * jnp.arange(len(y)), 0.3), obs=y)
 
 
+def flat_and_smooth(y):
+    level = numpyro.sample("level", dist.ImproperUniform(dist.constraints.real, (len(y),), ()).to_event(1))
+    numpyro.factor("smooth", -1.5 * jnp.sum(jnp.diff(level) ** 2))
+    numpyro.sample("y", dist.Normal(level, 1.0), obs=y)
+
+
 # Vectors and matrices.
 
 
@@ -256,6 +261,12 @@ def hyperprior(deaths):
     with numpyro.plate("row", len(deaths)):
         rate = numpyro.sample("rate", dist.Gamma(shape, 1.0))
         numpyro.sample("deaths", dist.Poisson(rate), obs=deaths)
+
+
+def many_levels(y):
+    mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+    theta = numpyro.sample("theta", dist.Normal(mu, 1.0).expand([len(y)]).to_event(1))
+    numpyro.sample("y", dist.Normal(theta, 1.0), obs=y)
 
 
 def robust_line(x, y):

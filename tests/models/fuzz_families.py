@@ -55,7 +55,7 @@ def _whole(draft: Draft, counts: np.ndarray) -> np.ndarray:
     return counts.astype(draft.pick(int, np.int32, float))
 
 
-def _normal(draft: Draft) -> Likelihood:
+def normal(draft: Draft) -> Likelihood:
     scale, traits = positive(draft)
     y = draft.rng.normal(0.0, 1.5, draft.shape)
     if draft.chance(0.5):
@@ -195,9 +195,9 @@ def _categorical(draft: Draft) -> Likelihood:
 
 
 LIKELIHOODS = (
-    _normal,
-    _normal,
-    _normal,
+    normal,
+    normal,
+    normal,
     _without_statistics,
     _poisson,
     _bernoulli,

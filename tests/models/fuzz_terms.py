@@ -64,10 +64,11 @@ class Factor:
 
 @dataclass
 class Draft:
-    """A model in the making: its rows, its arrays, and the words that describe it."""
+    """A model in the making: its rows, its arrays, and the words that describe it; `lines` are few terms, most with covariates."""
 
     rng: np.random.Generator
     shape: tuple[int, ...]
+    lines: bool = False
     arrays: dict[str, Any] = field(default_factory=dict)
     factors: list[Factor] = field(default_factory=list)
     parents: dict[int, str] = field(default_factory=dict)
@@ -114,8 +115,8 @@ class Draft:
 
 def make_factors(draft: Draft) -> None:
     """None to three groupings; a later one may be nested in the first."""
-    for _ in range(draft.rng.integers(0, 4)):
-        levels, nested = int(draft.rng.integers(2, 9)), None
+    for _ in range(draft.rng.integers(0, 2 if draft.lines else 4)):
+        levels, nested = int(draft.rng.integers(2, 4 if draft.lines else 9)), None
         index = draft.levels(levels)
         if draft.factors and draft.chance(0.3):
             nested = draft.factors[0]
@@ -399,8 +400,10 @@ def predictor(draft: Draft, most: int = 4, shared: list[tuple[Term, Traits]] | N
     """A sum of terms."""
     alone = [slope_term, switch_term, matrix_term, offset_term, slope_term]
     grouped = [group_term, group_term, group_term, varying_slope_term, correlated_term, table_term, product_term]
+    if draft.lines:
+        grouped, most = [group_term, varying_slope_term, varying_slope_term, correlated_term], min(most, 3)
     parts = [intercept(draft)] if draft.chance(0.8) else []
-    for _ in range(draft.rng.integers(0 if parts else 1, most)):
+    for _ in range(draft.rng.integers(0 if parts and not draft.lines else 1, most)):
         kinds = grouped + alone if draft.factors else alone
         kind = draft.pick(*kinds)
         if draft.chance(0.05):

@@ -9,7 +9,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from numpyro.infer.util import log_density
+from numpyro.infer.util import log_density, potential_energy
 from tests.models.oracle import double_precision
 
 import surprax as sx
@@ -137,6 +137,32 @@ def test_parameters_of_svi_are_no_constants():
             at = {"sigma": 1.2, "loc": loc}
             ours, theirs = log_density(fast, (), {}, at)[0] + fast.log_offset, log_density(model, (Y,), {}, at)[0]
             np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_masks_of_latent_sites_also_mask_what_a_change_of_variables_adds():
+    """Outcomes not seen are latent and positive: their Jacobian counts only where they are not seen."""
+
+    def model(y, seen):
+        rate = numpyro.sample("rate", dist.Exponential(1.0))
+        with numpyro.plate("rows", len(y)):
+            numpyro.sample("y", dist.Exponential(rate), obs=y, obs_mask=seen)
+
+    y, seen = np.arange(1.0, 41.0), np.arange(40) % 3 > 0
+    fast = sx.compress(model, y, seen)
+    assert fast.plan["y_observed"].rule == "identical rows"
+    with double_precision():
+        points = [{"rate": np.array(r), "y_unobserved": np.full(40, u)} for r, u in ((0.3, 0.1), (-0.5, 1.0))]
+        ours = [potential_energy(fast, (), {}, at) for at in points]
+        theirs = [potential_energy(model, (y, seen), {}, at) for at in points]
+        np.testing.assert_allclose(ours[1] - ours[0], theirs[1] - theirs[0], rtol=1e-10)
+
+
+def test_a_support_that_depends_on_a_latent_site_may_have_data_of_numpy():
+    def model(y):
+        reach = numpyro.sample("reach", dist.Pareto(1.0, 1.0))
+        numpyro.sample("y", dist.Uniform(0.0, reach), obs=y)
+
+    assert sx.plan(model, np.repeat([0.5, 2.0], 10)).certificate.holds
 
 
 def test_random_numbers_of_its_own_keep_a_model_as_it_is():

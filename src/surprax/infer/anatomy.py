@@ -1,7 +1,7 @@
 """A model taken apart: which sites depend on which, and their values and log-densities at given values of the latent sites."""
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from surprax.families.base import Distribution
 from surprax.interop.numpyro_twins import from_numpyro
 from surprax.interop.shapes import expanded
 from surprax.models.compact import Compact
-from surprax.models.graph import Value, evaluate
+from surprax.models.graph import Value, evaluate, frontier, inputs_of
 from surprax.models.reading import Reading, Site
 
 __all__ = ["Anatomy", "Component", "Latents", "elementwise_family", "named"]
@@ -78,22 +78,8 @@ class Anatomy:
     @functools.cached_property
     def parents(self) -> dict[str, tuple[str, ...]]:
         """The latent sites that each site is computed from, by name."""
-        return {name: self._inputs_of(_values_of(site)) for name, site in self.reading.sites.items()}
-
-    def _inputs_of(self, values: Iterable[Value]) -> tuple[str, ...]:
-        found: set[str] = set()
-        seen: set[Value] = set()
-        stack = list(values)
-        while stack:
-            value = stack.pop()
-            if value.known or value in seen:
-                continue
-            seen.add(value)
-            if value.operation is None:
-                found.add(value.name)
-            else:
-                stack.extend(value.operation.inputs)
-        return tuple(name for name in self.latents if name in found)
+        behind = {name: inputs_of(_values_of(site)) for name, site in self.reading.sites.items()}
+        return {name: tuple(n for n in self.latents if n in found) for name, found in behind.items()}
 
     def components(self) -> list[Component]:
         """The parts of the model that are independent of each other, given the data."""
@@ -114,7 +100,7 @@ class Anatomy:
 
     def evaluate(self, values: Sequence[Value], latents: Latents) -> list[Any]:
         """Values of the graph; what depends on no latent site is computed once, and not while something is traced."""
-        missing = [v for v in _known_behind(values) if v not in self._known]
+        missing = [v for v in frontier(values) if v not in self._known]
         if missing:
             with jax.ensure_compile_time_eval():
                 self._known.update(zip(missing, evaluate(missing, {}, {})))
@@ -158,27 +144,10 @@ class Anatomy:
         """The point that is a share of the way from one to another; sites whose support is not convex stay at the other."""
         found: dict[str, Any] = {}
         for name in self.latents:
-            mixed = (1.0 - share) * jnp.asarray(point[name]) + share * jnp.asarray(other[name])
-            inside = bool(jnp.all(self.distribution(name, {**other, **found}).support(mixed)))
+            mixed = (1.0 - share) * np.asarray(point[name]) + share * np.asarray(other[name])
+            inside = bool(np.all(np.asarray(self.distribution(name, {**other, **found}).support(mixed))))
             found[name] = mixed if inside else other[name]
         return found
-
-
-def _known_behind(values: Iterable[Value]) -> list[Value]:
-    """The greatest values behind these that depend on no input."""
-    found: dict[Value, None] = {}
-    seen: set[Value] = set()
-    stack = list(values)
-    while stack:
-        value = stack.pop()
-        if value in seen:
-            continue
-        seen.add(value)
-        if value.known:
-            found[value] = None
-        elif value.operation is not None:
-            stack.extend(value.operation.inputs)
-    return list(found)
 
 
 def _values_of(site: Site) -> list[Value]:

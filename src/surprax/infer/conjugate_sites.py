@@ -18,10 +18,9 @@ from surprax.beliefs import conjugates
 from surprax.families.batches import map_parameters
 from surprax.families.exponential import ExponentialFamily
 from surprax.infer.anatomy import Anatomy, Component, Latents, elementwise_family, named
-from surprax.infer.closed import Member
 from surprax.infer.likelihoods import Cells, cells_of
 from surprax.infer.parts import Part
-from surprax.infer.transports import transport
+from surprax.infer.transports import marginal_of, transport
 from surprax.infer.unknowns import VIEWS, View, as_belief, fits, mapped, unknown_of
 
 __all__ = ["NONE", "SEVERAL", "conjugate_part", "conjugate_trouble", "entry_of_each", "prior_belief"]
@@ -92,7 +91,7 @@ def conjugate_part(anatomy: Anatomy, component: Component, points: Sequence[Late
             return found
         beliefs[name] = found
     numbers = {name: beliefs[name].batch_shape[0] for name in component.latents}
-    how = {name: f"its {type(belief).__name__} prior, which no data move" for name, belief in beliefs.items()}
+    partners: dict[str, list[str]] = {name: [] for name in component.latents}
     for other in component.others:
         cells = cells_of(anatomy, other)
         if isinstance(cells, str):
@@ -112,11 +111,16 @@ def conjugate_part(anatomy: Anatomy, component: Component, points: Sequence[Late
             if isinstance(match, str):
                 return match
             beliefs[name] = _absorbed(beliefs[name], cells, mine, places, match)
-            how[name] = f"{type(beliefs[name]).__name__}, conjugate to {cells.family.__name__} {other!r}"
+            partners[name].append(f"{cells.family.__name__} {other!r}")
     for name, belief in beliefs.items():
         if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(belief)):
             return f"the posterior of {name!r} is not a distribution"
-    return _part(anatomy, beliefs, how)
+    return _part(anatomy, beliefs, {name: _described(beliefs[name], data) for name, data in partners.items()})
+
+
+def _described(belief: Any, data: Sequence[str]) -> str:
+    family = type(belief).__name__
+    return f"{family}, conjugate to {' and '.join(data)}" if data else f"its {family} prior, which no data move"
 
 
 def _entries(value: Any, belief: Any) -> np.ndarray:
@@ -155,7 +159,7 @@ def entry_of_each(
             shape = anatomy.shape(name)
             size = int(np.prod(shape, dtype=np.int64)) // max(number, 1)
             mask = np.repeat(chosen, size).reshape(shape)
-            mixed[name] = jnp.where(mask, jnp.asarray(other[name]), jnp.asarray(point[name]))
+            mixed[name] = np.where(mask, np.asarray(other[name]), np.asarray(point[name]))
         return _differ(base, _leaves(function(mixed)))
 
     every = changed(np.ones(total, bool))
@@ -342,7 +346,7 @@ def _part(anatomy: Anatomy, beliefs: Mapping[str, Any], how: Mapping[str, str]) 
         shaped[name] = map_parameters(reshape, belief)
     posterior = _Posterior(shaped)
     points = {name: _point(belief) for name, belief in shaped.items()}
-    marginals = {name: Member(belief) for name, belief in shaped.items()}
+    marginals = {name: marginal_of(belief) for name, belief in shaped.items()}
     shapes = {name: anatomy.shape(name) for name in beliefs}
     return Part(shapes, marginals, posterior.draw, posterior.log_density, points, how, transport=transport(shaped))
 

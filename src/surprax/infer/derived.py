@@ -12,8 +12,6 @@ import scipy.special
 import scipy.stats
 from jax import Array
 
-from surprax.families.dirichlet import Dirichlet
-from surprax.families.multivariate_normal import MultivariateNormal
 from surprax.families.normal import Normal
 from surprax.infer.anatomy import Anatomy, Latents
 from surprax.infer.blocks import in_blocks
@@ -21,6 +19,7 @@ from surprax.infer.closed import ClosedForm, Image, Marginal, Member
 from surprax.infer.conjugate_sites import SEVERAL, entry_of_each
 from surprax.infer.parts import Part, unflattened
 from surprax.infer.scopes import computing
+from surprax.infer.transports import AVERAGED, has_quantiles
 
 __all__ = ["Averaged", "Constant", "OfOne", "with_derived"]
 
@@ -29,7 +28,6 @@ MANY = 10_000
 
 _NODES = 257
 _FINE = 20_000
-_AVERAGED = 1 << 16
 _DIMENSIONS = 256
 
 
@@ -208,8 +206,8 @@ class Averaged:
         transports = [part.transport for part in self.parts]
         size = sum(t[0] for t in transports if t is not None)
         if any(t is None for t in transports) or size > _DIMENSIONS:
-            return _draw_of(self.parts)(jax.random.key(0), _AVERAGED)
-        cube = scipy.stats.qmc.Sobol(size, rng=np.random.default_rng(0)).random(_AVERAGED)
+            return _draw_of(self.parts)(jax.random.key(0), AVERAGED)
+        cube = scipy.stats.qmc.Sobol(size, rng=np.random.default_rng(0)).random(AVERAGED)
         found: dict[str, Any] = {}
         for t in transports:
             assert t is not None
@@ -225,13 +223,3 @@ class Averaged:
 
     def quantile(self, q: np.ndarray) -> np.ndarray:
         return np.asarray(np.quantile(self._values, np.asarray(q, np.float64), axis=0))
-
-
-def has_quantiles(marginal: Marginal) -> bool:
-    """Whether the quantiles of each element are known."""
-    if not isinstance(marginal, Member):
-        return False
-    d = marginal.distribution
-    if not d.event_dim:
-        return "cdf" not in d.lacks
-    return isinstance(d, Dirichlet | MultivariateNormal)

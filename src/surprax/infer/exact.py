@@ -25,7 +25,7 @@ from numpyro.infer.util import log_density
 from surprax.families.gamma import Gamma
 from surprax.families.inverse_gamma import InverseGamma
 from surprax.infer.anatomy import Anatomy, Component, Latents, elementwise_family, named
-from surprax.infer.closed import ClosedForm, Member
+from surprax.infer.closed import ClosedForm
 from surprax.infer.conjugate_sites import conjugate_part, conjugate_trouble, prior_belief
 from surprax.infer.derived import with_derived
 from surprax.infer.joint_normal import is_real, joint_normal_part, not_quadratic
@@ -33,7 +33,7 @@ from surprax.infer.normal_and_scale import normal_and_scale_part
 from surprax.infer.parts import Part
 from surprax.infer.programs import Hoisted, kept
 from surprax.infer.scopes import computing
-from surprax.infer.transports import transport
+from surprax.infer.transports import marginal_of, transport
 from surprax.interop.shapes import expanded
 from surprax.models.compressed import rewrite
 from surprax.models.detached import detached, views
@@ -189,7 +189,9 @@ def _untouched(anatomy: Anatomy, component: Component, _: Sequence[Latents]) -> 
 
     center = {name: np.asarray(theirs.sample(jax.random.key(0), draw_shape))}
     how = {name: "its prior, which no data move"}
-    return Part({name: shape}, {name: Member(own)}, draw, log_density, center, how, transport=transport({name: own}))
+    return Part(
+        {name: shape}, {name: marginal_of(own)}, draw, log_density, center, how, transport=transport({name: own})
+    )
 
 
 # The proof.

@@ -1,16 +1,57 @@
-"""From points of a cube to draws: evenly spread points make evenly spread draws, whose averages are better known."""
+"""What is known of single sites, and the way from points of a cube to draws: evenly spread points make evenly spread draws."""
 
+import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 import scipy.interpolate
 import scipy.special
 
 from surprax import families as f
-from surprax.infer.closed import Member
+from surprax.infer.closed import Marginal, Member
+from surprax.infer.scopes import computing
 
-__all__ = ["tabled", "transport"]
+__all__ = ["AVERAGED", "Drawn", "has_quantiles", "marginal_of", "tabled", "transport"]
+
+AVERAGED = 1 << 16
+"""Draws, or evenly spread points, of which averages are taken where there is no formula."""
+
+
+def has_quantiles(marginal: Marginal) -> bool:
+    """Whether the quantiles of each element are known in closed form."""
+    if not isinstance(marginal, Member):
+        return False
+    d = marginal.distribution
+    return isinstance(d, f.Dirichlet | f.MultivariateNormal) if d.event_dim else "cdf" not in d.lacks
+
+
+def marginal_of(d: Any) -> Marginal:
+    """What is known of a site whose values have a distribution of ours."""
+    return Member(d) if has_quantiles(Member(d)) else Drawn(d)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A site with a distribution of matrices, say: its moments are known, and its quantiles are those of 65,536 draws."""
+
+    distribution: Any
+
+    def mean(self) -> np.ndarray:
+        return Member(self.distribution).mean()
+
+    def sd(self) -> np.ndarray:
+        return Member(self.distribution).sd()
+
+    def quantile(self, q: np.ndarray) -> np.ndarray:
+        return np.asarray(np.quantile(self._draws, np.asarray(q, np.float64), axis=0))
+
+    @functools.cached_property
+    def _draws(self) -> np.ndarray:
+        with computing(True):
+            return np.asarray(self.distribution.sample(jax.random.key(0), (AVERAGED,)), np.float64)
 
 
 def tabled(quantile: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], np.ndarray]:

@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from surprax.models.cells import is_plain, keys_of
-from surprax.models.rows import Apply, Column, Expression, Table, at_places, elementwise, leaves_of, picked
+from surprax.models.rows import Apply, Column, Expression, Table, at_places, leaves_of, picked
 
 __all__ = ["Affine", "Term", "affine_form", "affine_forms"]
 
@@ -212,9 +212,7 @@ class _Reader:
 
     def _dot(self, e: Apply) -> Affine | None:
         left, right = e.arguments
-        return self._over(
-            left.extra, lambda j: self._mul(elementwise(lax.mul_p, {}, (picked(left, j), picked(right, j)), ()))
-        )
+        return self._over(left.extra, lambda j: self._mul(_times(picked(left, j), picked(right, j))))
 
     def _reduce_sum(self, e: Apply) -> Affine | None:
         (inside,) = e.arguments
@@ -238,14 +236,14 @@ def _of(name: str, function: Callable[[Any], Any], node: Expression) -> Apply:
     return Apply(name, function, (node,))
 
 
-def _times(a: Expression, b: Expression) -> Expression:
-    return elementwise(lax.mul_p, {}, (a, b), ())
+def _times(a: Expression, b: Expression) -> Apply:
+    return Apply("mul", jnp.multiply, (a, b))
 
 
 def _added(nodes: Sequence[Expression]) -> Expression:
     total = nodes[0]
     for node in nodes[1:]:
-        total = elementwise(lax.add_p, {}, (total, node), ())
+        total = Apply("add", jnp.add, (total, node))
     return total
 
 

@@ -87,7 +87,13 @@ def certify(compressed: Any, rewrite: Callable[..., Any]) -> Certificate | None:
             if {n: c.rule for n, c in thinned.compacts.items()} == {n: c.rule for n, c in compressed.compacts.items()}:
                 compressed, (args, kwargs), used = thinned, part, PART
     with jax.enable_x64(True), strict_ranks_off(), jax.debug_key_reuse(False):
-        errors = _errors(model, args, kwargs, compressed)
+        try:
+            errors = _errors(model, args, kwargs, compressed)
+        except (
+            jax.errors.JAXTypeError
+        ):  # NumPyro compares NumPy's data with the ends of a support by NumPy, which takes no tracer
+            args, kwargs = jax.tree.map(lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v, (args, kwargs))
+            errors = _errors(model, args, kwargs, compressed)
     return Certificate(max(errors.values()), errors, POINTS, used, rows)
 
 

@@ -14,7 +14,7 @@ from surprax.models.certificate import Certificate
 from surprax.models.compact import Compact
 from surprax.models.detached import detached, views
 from surprax.models.explanation import Plan, plan_of
-from surprax.models.graph import Value, evaluate, inputs_of
+from surprax.models.graph import Value, evaluate, frontier, inputs_of
 from surprax.models.reading import Reading, Site, read, strict_ranks_off
 from surprax.models.rows import Rows, Table, leaves_of
 from surprax.models.rules import Kept, compress_site
@@ -173,7 +173,7 @@ class _Program:
         wanted = [v for sources in self.interfaces.values() for v in sources]
         if reading.replayable:
             wanted += [v for name in self.names for v in _values_of(reading.sites[name])]
-        self.constants = _frontier(wanted)
+        self.constants = frontier(wanted)
         memo: dict[Value, Any] = {}
         with strict_ranks_off(), jax.ensure_compile_time_eval():  # also where the first call is being traced
             known = evaluate(self.constants, {}, memo)
@@ -271,24 +271,6 @@ def _values_of(site: Site) -> Iterator[Value]:
         yield site.scale
     if site.kind == "latent" and site.mask is not None:
         yield site.mask
-
-
-def _frontier(wanted: Iterable[Value]) -> list[Value]:
-    """The greatest known values that others are computed from: what can be computed beforehand."""
-    found: dict[Value, None] = {}
-    seen: set[Value] = set()
-    stack = list(wanted)[::-1]
-    while stack:
-        value = stack.pop()
-        if value in seen:
-            continue
-        seen.add(value)
-        if value.known:
-            if value.shape or value.operation is not None:
-                found[value] = None
-        elif value.operation is not None:
-            stack.extend(reversed(value.operation.inputs))
-    return list(found)
 
 
 def _reads_rows(value: Value, rows: int) -> bool:

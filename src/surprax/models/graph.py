@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-__all__ = ["Graph", "Operation", "Value", "evaluate", "inputs_of"]
+__all__ = ["Graph", "Operation", "Value", "evaluate", "frontier", "inputs_of"]
 
 _OPENED = frozenset({"jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2", "custom_lin"})
 """Calls that mean nothing but their body."""
@@ -166,6 +166,24 @@ def inputs_of(values: Iterable[Value]) -> set[Any]:
         else:
             stack.extend(value.operation.inputs)
     return names
+
+
+def frontier(values: Iterable[Value]) -> list[Value]:
+    """The greatest known values behind these: what can be computed beforehand. Single constant numbers are left out."""
+    found: dict[Value, None] = {}
+    seen: set[Value] = set()
+    stack = list(values)[::-1]
+    while stack:
+        value = stack.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        if value.known:
+            if value.shape or value.operation is not None:
+                found[value] = None
+        elif value.operation is not None:
+            stack.extend(reversed(value.operation.inputs))
+    return list(found)
 
 
 def evaluate(
