@@ -34,8 +34,8 @@ def cross_moments(
         codes: numbers of the groups, shape (rows,), from 0 to groups − 1; None for one group.
         groups: how many there are.
 
-    The scatter is Σ w (x − m)(x − m)ᵀ about the mean m of the group. One pass over the rows takes it about the mean of a few of them,
-    and is corrected by what separates the two; where that would cost digits, a second pass takes it about m.
+    The scatter is Σ w (x − m)(x − m)ᵀ about the mean m of the group. One pass over the rows takes it about the mean of a few of
+    them, and is corrected by what separates the two; where that would cost digits, a second pass takes it about m.
     """
     centre = _rough_centre(columns)
     for _ in range(3):
