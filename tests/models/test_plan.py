@@ -13,7 +13,7 @@ from numpyro.infer.util import log_density, potential_energy
 from tests.models.oracle import double_precision
 
 import surprax as sx
-from surprax.models import CompressionWarning, certificate, planner
+from surprax.models import CompressionWarning, certificate, planner, rules
 
 RNG = np.random.default_rng(0)
 ROWS = 500
@@ -225,6 +225,12 @@ def test_new_data_take_the_same_program():
 def test_keyword_arguments_and_partials_are_arguments_too():
     first, second = sx.plan(line, group=GROUP, x=X, y=Y), sx.plan(functools.partial(line, GROUP), X, y=Y)
     assert first["y"].numbers == second["y"].numbers
+
+
+def test_few_rows_stay_as_they_are(monkeypatch):
+    monkeypatch.setattr(rules, "FEWEST", 128)
+    assert sx.plan(line, GROUP[:127], X[:127], Y[:127])["y"].reason == "so few cost no more as they are"
+    assert sx.plan(line, GROUP[:128], X[:128], Y[:128])["y"].rule == "Gaussian linear"
 
 
 def test_only_what_is_worth_it_is_rewritten():

@@ -100,7 +100,9 @@ def frame_of(model: Callable[[], Any]) -> Frame:
     best = modes[0]
     # Of other minima, those where a share of the posterior worth mentioning may lie.
     near = tuple(mode for mode in modes if mode.energy - best.energy < 10.0 + 2.0 * precise.size)
-    coarse = precise.float64 and not _enough_digits(best, factor)
+    # In float32 a compressed model leaves its constant out, which float64 has.
+    constant = model.log_constant if isinstance(model, Compressed) else 0.0
+    coarse = precise.float64 and not _enough_digits(best, factor, constant)
     energy = (
         precise if coarse or not precise.float64 or jax.config.jax_enable_x64 else Energy(model, chosen=precise.chosen)
     )
@@ -120,11 +122,11 @@ def _placed(energy: Energy) -> Energy:
     return energy
 
 
-def _enough_digits(mode: Mode, factor: np.ndarray) -> bool:
+def _enough_digits(mode: Mode, factor: np.ndarray, constant: float) -> bool:
     """Whether float32 resolves the posterior: free numbers to 1/32 of their standard deviations, energy to 1/20 nat."""
     deviations = np.abs(factor) if factor.ndim == 1 else np.sqrt(np.sum(factor**2, axis=1))
     grid = np.spacing(np.abs(mode.position).astype(np.float32)).astype(np.float64)
-    return bool(np.all(grid < deviations / 32.0) and np.spacing(np.float32(abs(mode.energy))) < 0.05)
+    return bool(np.all(grid < deviations / 32.0) and np.spacing(np.float32(abs(mode.energy + constant))) < 0.05)
 
 
 @dataclass(frozen=True)
