@@ -23,6 +23,8 @@ from tests.models.fuzz_families import LIKELIHOODS, Likelihood, normal
 from tests.models.fuzz_terms import Draft, Run, Term, Traits, make_factors, predictor
 from tests.models.oracle import double_precision, evaluate, latents, ranks_kept, scattered_points
 
+from surprax.models import rules
+
 
 @dataclass(frozen=True)
 class Description:
@@ -252,6 +254,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--show", action="store_true", help="only describe the models")
     options = parser.parse_args()
+    rules.FEWEST = 0  # these models are small
     jax.config.update("jax_numpy_rank_promotion", "raise")
     verdicts = []
     for seed in range(options.first, options.first + options.seeds):
