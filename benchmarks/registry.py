@@ -14,6 +14,7 @@ GROUPS = (
     "gradients",
     "evidence",
     "conjugate",
+    "models",
     "expectation",
     "dispatch",
     "mle",
