@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from surprax.models.cells import is_plain, keys_of
-from surprax.models.rows import Apply, Column, Expression, Table, at_places, leaves_of, picked
+from surprax.models.expressions import Apply, Column, Expression, Table, at_places, leaves_of, picked
 
 __all__ = ["Affine", "Term", "affine_form", "affine_forms"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surprax.models.rows import Column, Expression, Key, Table, leaves_of
+from surprax.models.expressions import Column, Expression, Key, Table, leaves_of
 
 __all__ = ["Cells", "is_plain", "join", "key_of_column", "keys_of"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from surprax.models.cells import Cells
-from surprax.models.rows import Apply, Column, Expression, Key, Table, at_places
+from surprax.models.expressions import Apply, Column, Expression, Key, Table, at_places
 
 __all__ = ["Compact", "Settled", "Store", "in_wide"]
 

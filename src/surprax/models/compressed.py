@@ -14,9 +14,10 @@ from surprax.models.certificate import Certificate
 from surprax.models.compact import Compact
 from surprax.models.detached import detached, views
 from surprax.models.explanation import Plan, plan_of
+from surprax.models.expressions import Table, leaves_of
 from surprax.models.graph import Value, evaluate, frontier, inputs_of
 from surprax.models.reading import Reading, Site, read, strict_ranks_off
-from surprax.models.rows import Rows, Table, leaves_of
+from surprax.models.rows import Rows
 from surprax.models.rules import Kept, compress_site
 
 __all__ = ["Compressed", "Outcome", "rewrite"]

@@ -12,7 +12,7 @@ from surprax.families.fitting import Groups, make_evidence
 from surprax.models.affine import affine_form
 from surprax.models.cells import Cells, is_plain
 from surprax.models.compact import Compact, Store
-from surprax.models.rows import Column, Expression, at_places, leaves_of
+from surprax.models.expressions import Column, Expression, at_places, leaves_of
 from surprax.numerics.precision import float64_scope
 
 __all__ = ["by_cells"]

@@ -21,7 +21,7 @@ from surprax.evidence.cross import cross_moments
 from surprax.models.affine import Affine, affine_form
 from surprax.models.cells import Cells, is_plain, join, keys_of
 from surprax.models.compact import Compact, Settled, Store
-from surprax.models.rows import Column, Expression
+from surprax.models.expressions import Column, Expression
 
 __all__ = ["GaussianEnergy", "codes_in", "gaussian_linear", "least_squares", "merged_blocks", "square_roots"]
 

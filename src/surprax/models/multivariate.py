@@ -20,8 +20,8 @@ from surprax.evidence.cross import cross_moments
 from surprax.models.affine import Affine, affine_forms
 from surprax.models.cells import join, keys_of
 from surprax.models.compact import Compact, Settled, Store
+from surprax.models.expressions import Column, Expression, Table, leaves_of, picked
 from surprax.models.gaussian import HALF_LOG_2PI, MOST_COLUMNS, codes_in, least_squares, merged_blocks, square_roots
-from surprax.models.rows import Column, Expression, Table, leaves_of, picked
 
 __all__ = ["MultivariateEnergy", "multivariate_linear"]
 

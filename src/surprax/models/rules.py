@@ -12,11 +12,12 @@ from surprax.families.fitting import has_moments
 from surprax.models import exponential
 from surprax.models.cells import Cells, join, key_of_column, keys_of
 from surprax.models.compact import Compact, Store
+from surprax.models.expressions import Column, Expression, Key, Table, leaves_of
 from surprax.models.gaussian import gaussian_linear
 from surprax.models.graph import Value
 from surprax.models.multivariate import multivariate_linear
 from surprax.models.reading import Site
-from surprax.models.rows import FOLLOWED, Column, Expression, Key, Rows, Table, leaves_of
+from surprax.models.rows import FOLLOWED, Rows
 
 __all__ = ["Kept", "compress_site"]
 
