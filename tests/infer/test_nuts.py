@@ -203,4 +203,4 @@ def test_an_error_in_a_chain_is_the_users():
         assert stop.wait(60.0), "the others are told to stop"
 
     with pytest.raises(RuntimeError, match="chain 1"):
-        module._in_threads(chain, [(0,), (1,)])
+        module._in_threads(chain, 2)

@@ -23,7 +23,7 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.numerics.precision import in_float64, is_traced
 from surprax.units import Unit, from_nats
 
-__all__ = ["ExponentialFamily", "at_maximum", "direct_log_likelihood", "excess_of"]
+__all__ = ["ExponentialFamily", "at_maximum", "direct_log_likelihood", "excess_of", "maximum_of"]
 
 
 class ExponentialFamily(Distribution):
@@ -301,6 +301,13 @@ def at_maximum(e: Moments) -> tuple[Moments, Any, Any]:
     needed = {name: e.known[name] for name in e.family.known_parameters}
     fit, outcome = e.family._fit_moments(e._replace(known=needed))
     return e, fit, outcome.ok
+
+
+@in_float64
+def maximum_of(e: Moments, fit: Any, ok: Any) -> Array:
+    """The log-likelihood at the fit of evidence; Σ log h where there is none."""
+    fit, ok, count, log_base = align(fit, ok, e.count, e.log_base)
+    return jnp.where(ok, count * fit._fitted_log_likelihood(), 0.0) + log_base
 
 
 def direct_log_likelihood(e: Moments, q: Any) -> Array:

@@ -19,6 +19,7 @@ import scipy.optimize
 from surprax.infer.energy import Energy
 from surprax.infer.programs import kept
 from surprax.infer.recentring import Recentring
+from surprax.numerics.compilation import SOON_RUN
 
 __all__ = [
     "LARGEST_NEWTON",
@@ -128,7 +129,8 @@ def widths(curvature: np.ndarray) -> np.ndarray | None:
 def derivatives(energy: Energy) -> Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]:
     """U, its gradient and its Hessian, as a function of z."""
     pure, size = energy.pure, energy.size
-    at_once = min(size, max(1, _ELEMENTS // _size_of_data(energy)))
+    numbers = _size_of_data(energy)
+    at_once, small = min(size, max(1, _ELEMENTS // numbers)), size * numbers < _MANY
 
     def build() -> Any:
         def all_three(constants: Any, z: Any) -> Any:
@@ -137,9 +139,9 @@ def derivatives(energy: Energy) -> Callable[[np.ndarray], tuple[float, np.ndarra
             curvature = jax.lax.map(lambda unit: jax.jvp(slope, (z,), (unit,))[1], jnp.eye(size), batch_size=at_once)
             return value, gradient, curvature
 
-        return jax.jit(all_three)
+        return jax.jit(all_three, compiler_options=SOON_RUN if small else None)
 
-    program = kept(("derivatives", at_once, energy.fingerprint), build)
+    program = kept(("derivatives", at_once, small, energy.fingerprint), build)
 
     def evaluate(z: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         value, gradient, curvature = program(energy.constants, z.astype(energy.dtype))

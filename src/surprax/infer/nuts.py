@@ -17,7 +17,7 @@ so results do not depend on the number of cores.
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +35,7 @@ from surprax.infer.progress import Bar
 from surprax.infer.recentring import recentrings
 from surprax.infer.scopes import sampling_device
 from surprax.models import Compressed
+from surprax.numerics.compilation import compiled
 
 __all__ = ["Chains", "Frame", "frame_of", "sample"]
 
@@ -150,53 +151,49 @@ def sample(
 ) -> Chains:
     """Chains of NUTS, each from a point of its own near a mode."""
     energy = frame.energy
+    pure = energy.pure
+    arguments = (frame.place, energy.constants)
+    if energy.device is not None:
+        key = jax.device_put(key, energy.device)
     with energy.scope():
-        keys = jax.random.split(key, (num_chains, 2))
-        points = [_start(frame, chain, keys[chain, 0]) for chain in range(num_chains)]
-        arguments = (frame.place, energy.constants)
-        pure, example = energy.pure, (points[0], keys[0, 1], *arguments)
+        example = (key, np.int32(0), _start(frame, 0, 0), *arguments)
+        settings = (num_warmup, target_accept_prob, max_tree_depth)
         program = kept(
-            ("nuts", energy.fingerprint, frame.factor.ndim, num_warmup, target_accept_prob, max_tree_depth),
-            lambda: _compile(pure, example, num_warmup, target_accept_prob, max_tree_depth),
+            ("nuts", energy.fingerprint, frame.factor.ndim, str(key.dtype), *settings),
+            lambda: _compile(pure, example, *settings),
         )
-        run = functools.partial(_run, energy, program, arguments, num_warmup, num_samples, bar)
-        chains = _in_threads(run, [(points[chain], keys[chain, 1]) for chain in range(num_chains)])
-    w, statistics = jax.tree.map(lambda *parts: np.stack(parts), *chains)
+    run = functools.partial(_run, frame, program, arguments, key, num_warmup, num_samples, bar)
+    w, statistics = jax.tree.map(lambda *parts: np.stack(parts), *_in_threads(run, num_chains))
     return Chains(frame.z(w), statistics)
 
 
-def _start(frame: Frame, chain: int, key: Array) -> np.ndarray:
-    """A point within 2 units of a mode in each coordinate, or nearer where the energy is infinite there."""
-    energy = frame.energy
-    size = len(frame.centre)
-    tries = np.asarray(jax.random.uniform(key, (64, size), minval=-2.0, maxval=2.0), np.float64)
+_TRIES = 64
+
+
+def _start(frame: Frame, chain: int, attempt: int) -> tuple[np.ndarray, np.ndarray]:
+    """Middle and half width of the cube from which a chain starts: around a mode, ever nearer, or else around the origin."""
+    home, width = np.zeros_like(frame.centre), 2.0
     if frame.modes:
-        # Ever nearer to the mode, where the energy is finite.
-        home = frame.w(frame.modes[chain % len(frame.modes)].position)
-        tries = home + tries[0] * 0.5 ** np.arange(64.0)[:, None]
-    for w in tries:
-        if np.isfinite(energy.at(frame.z(w)[None])[0]):
-            return w.astype(energy.dtype)
-    raise ValueError(
-        "The density of the model is 0 or NaN at every one of 64 starting points; check that the data lie inside of the"
-        " supports, and that priors and likelihood agree."
-    )
+        home, width = frame.w(frame.modes[chain % len(frame.modes)].position), 2.0 * 0.5**attempt
+    return home.astype(frame.energy.dtype), np.asarray(width, frame.energy.dtype)
 
 
 def _compile(
     pure: Callable[..., Any], example: Any, num_warmup: int, target_accept_prob: float, max_tree_depth: int
-) -> tuple[Any, Any]:
+) -> list[Any]:
     """Programs for the first state of a chain, and for a segment of iterations."""
     init, step = hmc(potential_fn_gen=functools.partial(energy_in_frame, pure), algo="NUTS")
 
-    def first(w: Array, key: Array, place: Any, constants: Any) -> Any:
+    def first(key: Array, chain: Any, cube: tuple[Array, Array], place: Any, constants: Any) -> Any:
+        point, ahead = jax.random.split(jax.random.fold_in(key, chain))
+        middle, width = cube
         return init(
-            w,
+            middle + width * jax.random.uniform(point, middle.shape, middle.dtype, -1.0, 1.0),
             num_warmup,
             target_accept_prob=target_accept_prob,
             max_tree_depth=max_tree_depth,
             model_args=(place, constants),
-            rng_key=key,
+            rng_key=ahead,
         )
 
     def segment(state: Any, count: Any, place: Any, constants: Any) -> Any:
@@ -211,26 +208,35 @@ def _compile(
         empty = jax.tree.map(lambda x: jnp.zeros((_SEGMENT, *x.shape), x.dtype), seen(state))
         return jax.lax.fori_loop(0, count, iterate, (state, empty))
 
-    start = jax.jit(first).lower(*example).compile()
-    state = start(*example)
-    return start, jax.jit(segment).lower(state, np.int32(0), *example[2:]).compile()
+    start = jax.jit(first).trace(*example)
+    return compiled(start.lower(), jax.jit(segment).lower(start.out_info, np.int32(0), *example[-2:]))
 
 
 def _run(
-    energy: Energy,
-    program: tuple[Any, Any],
+    frame: Frame,
+    program: Sequence[Any],
     arguments: Any,
+    key: Array,
     num_warmup: int,
     num_samples: int,
     bar: Bar,
     stop: threading.Event,
-    w: np.ndarray,
-    key: Array,
+    chain: int,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """One chain, in a thread, which has to be told the precision anew."""
     start, segment = program
-    with energy.scope():
-        state = start(w, key, *arguments)
+    with frame.energy.scope():
+        # The attempt goes into the key with the chain: each has a point of its own.
+        states = (
+            start(key, np.int32(chain * _TRIES + attempt), _start(frame, chain, attempt), *arguments)
+            for attempt in range(_TRIES)
+        )
+        state = next((state for state in states if np.isfinite(state.potential_energy)), None)
+        if state is None:
+            raise ValueError(
+                f"The density of the model is 0 or NaN at every one of {_TRIES} starting points; check that the data lie inside of"
+                " the supports, and that priors and likelihood agree."
+            )
         parts = []
         for length, warm in [*_lengths(num_warmup, True), *_lengths(num_samples, False)]:
             if stop.is_set():
@@ -247,12 +253,12 @@ def _lengths(count: int, warm: bool) -> list[tuple[int, bool]]:
     return [(min(_SEGMENT, count - done), warm) for done in range(0, count, _SEGMENT)]
 
 
-def _in_threads(run: Callable[..., Any], chains: list[Any]) -> list[Any]:
+def _in_threads(run: Callable[..., Any], count: int) -> list[Any]:
     """Results of all chains; an exception in one of them, or an interrupt, stops the others."""
     stop = threading.Event()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(max(1, min(len(chains), 2 * cores))) as threads:
-        waiting = [threads.submit(run, stop, *chain) for chain in chains]
+    with ThreadPoolExecutor(max(1, min(count, 2 * cores))) as threads:
+        waiting = [threads.submit(run, stop, chain) for chain in range(count)]
         try:
             for failed in (chain for chain in wait(waiting, return_when=FIRST_EXCEPTION).done if chain.exception()):
                 failed.result()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from surprax.evidence import Moments
-from surprax.families.exponential import at_maximum, excess_of
+from surprax.families.exponential import at_maximum, excess_of, maximum_of
 from surprax.families.fitting import Groups, make_evidence
 from surprax.models.affine import affine_form
 from surprax.models.cells import Cells, is_plain
@@ -31,7 +31,7 @@ def by_cells(site: Any, family: Any) -> Compact | str:
         return known
     evidence = _evidence(site, family, cells, exposed, known)
     e, fit, ok = at_maximum(evidence)
-    constant = float(np.sum(np.where(ok, np.asarray(e.log_likelihood(fit)), e.log_base)))
+    constant = float(np.sum(maximum_of(e, fit, ok)))
     store = Store()
     settled = {name: store.settle(expression, cells, site.codes()) for name, expression in parameters.items()}
     arrays = {"slots": store.arrays, "evidence": e, "fit": fit, "ok": ok}
