@@ -187,6 +187,23 @@ def categorical_by_group(y, group):
         sample("y", dist.Categorical(p[group]), obs=y)
 
 
+@case(lambda rng: (rng.integers(0, 3, ROWS), rng.integers(0, 5, ROWS)), y=(CELLS, COUNTED))
+def logits_put_together_in_each_row(y, group):
+    """Two effects and a base line of zeros, stacked row by row."""
+    a, b = (sample(name, dist.Normal(0.0, 1.0).expand([5]).to_event(1)) for name in ("a", "b"))
+    with plate("rows", len(y)):
+        logits = jnp.stack([jnp.zeros(len(y)), a[group], b[group] - a[group]], axis=-1)
+        sample("y", dist.Categorical(logits=logits), obs=y)
+
+
+@case(lambda rng: (rng.integers(0, 4, ROWS), rng.integers(0, 5, ROWS)), y=(CELLS, COUNTED))
+def logits_beside_a_base_line(y, group):
+    a = sample("a", dist.Normal(0.0, 1.0).expand([5, 3]).to_event(2))
+    with plate("rows", len(y)):
+        logits = jnp.concatenate([a[group], jnp.zeros((len(y), 1))], axis=-1)
+        sample("y", dist.Categorical(logits=logits), obs=y)
+
+
 @case(lambda rng: (rng.binomial(t := rng.integers(1, 30, ROWS), 0.3), t), y=(IDENTICAL, CELLS))
 def binomial_of_various_trials(y, trials):
     """The trials have an axis of rows, but they are data."""

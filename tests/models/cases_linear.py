@@ -169,6 +169,18 @@ def multivariate_regression(y, X):
         sample("y", dist.MultivariateNormal(X @ coefficients, scale_tril=scale[:, None] * factor), obs=y)
 
 
+@case(lambda rng: (rng.normal(0.0, 1.0, (ROWS, 2)), rng.normal(0.0, 1.0, ROWS), rng.integers(0, 4, ROWS)), y=LINEAR)
+def two_lines_put_together(y, x, group):
+    """A line for each outcome, stacked row by row."""
+    level = sample("level", dist.Normal(0.0, 1.0).expand([4]).to_event(1))
+    slopes = sample("slopes", dist.Normal(0.0, 1.0).expand([2]).to_event(1))
+    scale = sample("scale", dist.HalfNormal(1.0).expand([2]).to_event(1))
+    factor = sample("factor", dist.LKJCholesky(2, 1.0))
+    with plate("rows", len(y)):
+        loc = jnp.stack([level[group] + slopes[0] * x, 1.0 - slopes[1] * x], axis=-1)
+        sample("y", dist.MultivariateNormal(loc, scale_tril=scale[:, None] * factor), obs=y)
+
+
 @case(lambda rng: (rng.normal(0.0, 1.0, (71, 3)), rng.normal(0.0, 1.0, 71)), y=LINEAR)
 def lines_of_three_outcomes(y, x):
     """An axis of rows and an axis of outcomes, each with a line of its own."""

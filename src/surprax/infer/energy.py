@@ -27,7 +27,7 @@ class Energy:
         model: a NumPyro model without arguments.
         float64: whether to compute in float64; None: as JAX is configured.
         jacobian: whether U has its second term. Without it the least energy is at the mode of the density of x itself.
-        chosen: latent sites in whose place z has an entry of the interface (`recentring`).
+        chosen: latent sites for which z has coordinates of their own (`recentring`).
 
     All methods that compute are to be called inside of `with energy.scope():`.
 
@@ -94,7 +94,7 @@ class Energy:
     def _free(self, z: Array) -> tuple[dict[str, Array], Any]:
         """The free numbers of the model by site, and log |∂ of these / ∂z|."""
         free = self.unravel(z)
-        return recentred(self._model, self.chosen, free) if self.chosen else (free, 0.0)  # type: ignore[arg-type]
+        return recentred(self._model, self.chosen, free) if self.chosen else (free, 0.0)
 
     @property
     def free_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -32,7 +32,7 @@ from surprax.infer.energy import Energy
 from surprax.infer.modes import Mode, find_modes, precise_energy, widths
 from surprax.infer.programs import kept
 from surprax.infer.progress import Bar
-from surprax.infer.recentring import recentrings
+from surprax.infer.recentring import Recentring, apart, recentrings, seer_of
 from surprax.infer.scopes import sampling_device
 from surprax.models import Compressed
 from surprax.numerics.compilation import compiled
@@ -103,16 +103,32 @@ def frame_of(model: Callable[[], Any]) -> Frame:
     near = tuple(mode for mode in modes if mode.energy - best.energy < 10.0 + 2.0 * precise.size)
     # In float32 a compressed model leaves its constant out, which float64 has.
     constant = model.log_constant if isinstance(model, Compressed) else 0.0
-    coarse = precise.float64 and not _enough_digits(best, factor, constant)
+    coarse = precise.float64 and not _enough_digits(best, factor, constant, precise.chosen)
     energy = (
         precise if coarse or not precise.float64 or jax.config.jax_enable_x64 else Energy(model, chosen=precise.chosen)
     )
     return Frame(_placed(energy), best.position, factor, near)
 
 
+_REFRESHED = 2.0
+"""The factor by which what data tell at the mode may differ from what coordinates were made for."""
+
+
 def _precise_modes(model: Callable[[], Any]) -> tuple[Energy, list[Mode]]:
-    """The energy in float64 and its minima, in coordinates of what the data know best."""
-    chosen = recentrings(model) if isinstance(model, Compressed) and model.compacts else []
+    """The energy in float64 and its minima, in coordinates of what the data tell of latent sites near there."""
+    seer = seer_of(model)
+    chosen = recentrings(seer) if seer is not None else []
+    precise, modes = _found_modes(model, chosen)
+    if seer is not None and chosen and modes:
+        with precise.scope():
+            values = precise.values(modes[0].position[None])
+        nearer = recentrings(seer, {name: values[name][0] for name in precise.names})
+        if apart(chosen, nearer) > _REFRESHED:
+            return _found_modes(model, nearer)
+    return precise, modes
+
+
+def _found_modes(model: Callable[[], Any], chosen: Sequence[Recentring]) -> tuple[Energy, list[Mode]]:
     precise = precise_energy(model, chosen=chosen)
     with precise.scope():
         return precise, [mode for mode in find_modes(precise) if mode.found]
@@ -123,11 +139,19 @@ def _placed(energy: Energy) -> Energy:
     return energy
 
 
-def _enough_digits(mode: Mode, factor: np.ndarray, constant: float) -> bool:
-    """Whether float32 resolves the posterior: free numbers to 1/32 of their standard deviations, energy to 1/20 nat."""
+def _enough_digits(mode: Mode, factor: np.ndarray, constant: float, chosen: Sequence[Recentring]) -> bool:
+    """Whether float32 resolves the posterior: free numbers, and what rows see of them, to 1/32 of their standard deviations, and
+    the energy to 1/20 nat."""
     deviations = np.abs(factor) if factor.ndim == 1 else np.sqrt(np.sum(factor**2, axis=1))
-    grid = np.spacing(np.abs(mode.position).astype(np.float32)).astype(np.float64)
-    return bool(np.all(grid < deviations / 32.0) and np.spacing(np.float32(abs(mode.energy + constant))) < 0.05)
+    return (
+        _resolves(mode.position, deviations)
+        and all(_resolves(one.peak, 1.0 / np.sqrt(np.maximum(one.precision, 1e-300))) for one in chosen)
+        and bool(np.spacing(np.float32(abs(mode.energy + constant))) < 0.05)
+    )
+
+
+def _resolves(values: np.ndarray, deviations: np.ndarray) -> bool:
+    return bool(np.all(np.spacing(np.abs(values).astype(np.float32)).astype(np.float64) < deviations / 32.0))
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,24 @@
-"""Coordinates for latent sites that the data know better than their prior does.
+"""Coordinates in which what data tell of a latent site, and what its prior tells, are one unit wide together.
 
     z ~ Normal(0, 1),   rows see  mu + tau · z
 
-is how hierarchical models are written for few data. With many, rows fix mu + tau·z within a hair's breadth, while mu and tau are
-known no better than before: the posterior is a thin and curved sheet, which no linear change of scale makes round. Its natural
-coordinate is what the rows see, u = m + s·z, where m and s depend on other sites: a compressed model knows this value, as an entry
-of its interface. The energy in u is that in z plus Σ log |s|. (Papaspiliopoulos, Roberts & Sköld 2007, "A general framework for the
-parametrization of hierarchical models".)
+is how hierarchical models are written for few data: where rows tell much, they fix mu + tau·z within a hair's breadth, and the
+posterior is a thin curved sheet in (mu, tau, z). Written as u ~ Normal(mu, tau), of which rows see u itself, it is round for many
+data, and a funnel for few. Neither is right where some groups have many rows, or tau may be small.
+
+For given other sites, prior and data together are nearly normal. With the prior's mean a and precision p, rows that see m + s·z,
+and data that tell of this value what one observation û of precision t would, z has
+
+    precision  P = p + s² t       and       mean  A = (p·a + s·t·(û − m)) / P,
+
+and its coordinate is w = (z − A)·√P, whose scale depends on nothing: w is z where s is small, and the value that rows see, less a
+constant, where t is great. û and t are fixed; a, p, m and s come with the other sites. The energy in w is that in z plus ½ Σ log P.
+(What is left of a funnel is that between mu and tau, where there are few groups.)
+(Papaspiliopoulos, Roberts & Sköld 2007, "A general framework for the parametrization of hierarchical models"; Gorinova, Moore &
+Hoffman 2020, "Automatic reparameterisation of probabilistic programs".)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,87 +29,171 @@ from jax import Array
 from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import IdentityTransform, IndependentTransform
-from numpyro.infer.util import constrain_fn
 
 from surprax.infer.programs import Hoisted, kept
 from surprax.infer.scopes import computing, numpyro_allowed
 from surprax.infer.sites import any_value
 from surprax.models import Compressed
+from surprax.models.compressed import rewrite
 from surprax.numerics.compilation import SOON_RUN
 
-__all__ = ["Recentring", "recentred", "recentrings"]
-
-ENOUGH = 3.0
-"""How many times as much the data must tell of a site as its prior does, in the median over its entries."""
+__all__ = ["Recentring", "apart", "recentred", "recentrings", "seer_of"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recentring:
-    """A latent site whose coordinate becomes an entry of the interface.
+    """A latent site with a coordinate of its own.
 
     Attributes:
+        seer: a compressed form of the model, which tells what rows see.
         latent: name of the latent site.
         site: the observed site that sees it.
-        place: of the entry among what its rows see.
+        place: of m + s·z among what its rows see.
+        precision: t, in the shape of the site.
+        peak: û, likewise.
     """
 
+    seer: Compressed
     latent: str
     site: str
     place: int
+    precision: np.ndarray
+    peak: np.ndarray
 
-    def line(self, model: Compressed, latents: Mapping[str, Any]) -> tuple[Array, Array]:
-        """m and s, for the values of the other latent sites."""
+    def conditional(self, latents: Mapping[str, Any], prior: Any) -> tuple[Array, Array]:
+        """A and P, for the values of the other latent sites and the prior that comes with them."""
         own = jnp.asarray(latents[self.latent])
-        at = [
-            model.seen(self.site, {**latents, self.latent: jnp.full(own.shape, level, own.dtype)})[self.place]
-            for level in (0.0, 1.0)
-        ]
-        return at[0], at[1] - at[0]
+        m, m_and_s = (self._seen({**latents, self.latent: jnp.full_like(own, level)}) for level in (0.0, 1.0))
+        s, p = m_and_s - m, 1.0 / prior.variance
+        t, peak = jnp.asarray(self.precision, own.dtype), jnp.asarray(self.peak, own.dtype)
+        precision = p + s**2 * t
+        return (p * prior.mean + s * t * (peak - m)) / precision, precision
+
+    def _seen(self, latents: Mapping[str, Any]) -> Array:
+        return self.seer.seen(self.site, latents)[self.place].reshape(jnp.shape(latents[self.latent]))
 
 
 def recentred(
-    model: Compressed, chosen: Sequence[Recentring], free: Mapping[str, Array]
+    model: Callable[[], Any], chosen: Sequence[Recentring], free: Mapping[str, Array]
 ) -> tuple[dict[str, Array], Array | float]:
-    """The free numbers of the model from those in which some are entries of the interface, and log |∂ model's / ∂ these|."""
+    """The free numbers of the model from those in which some are coordinates w, and log |∂ model's / ∂ these|."""
     found, log_volume = dict(free), jnp.zeros(())
     for one in chosen:
-        m, s = one.line(model, constrain_fn(model, (), {}, found))
-        found[one.latent] = (found[one.latent] - m) / s
-        log_volume = log_volume - jnp.sum(jnp.log(jnp.abs(s)))
+        latents, priors = _at(model, found)
+        mean, precision = one.conditional(latents, priors[one.latent])
+        found[one.latent] = mean + found[one.latent] / jnp.sqrt(precision)
+        log_volume = log_volume - 0.5 * jnp.sum(jnp.log(precision))
     return found, log_volume
 
 
-def recentrings(model: Compressed) -> list[Recentring]:
-    """The latent sites of a model that data tell more of, `ENOUGH` times, than their priors do, and what rows see of them.
+def recentrings(model: Compressed, at: Mapping[str, np.ndarray] | None = None) -> list[Recentring]:
+    """Coordinates for the latent sites on the real line of which rows see m + s·z, entry by entry.
 
-    Sites on the real line of which rows see m + s·z, entry by entry; tried at two points in float64. What data tell of z is the
-    curvature of the log-likelihood, what the prior tells is one over its variance, both at the means of the priors.
+    What data tell of such a site is the curvature of the log-likelihood and a Newton step, where the site is near its conditional
+    mean, and others have the values `at`, or else the means of their priors. Lines are tried at two points in float64.
     """
     candidates = _on_the_real_line(model)
     if not candidates:
         return []
-    with computing(True):
-        facts = Hoisted(lambda: {name: _facts(model, name) for name in candidates})
+    with computing(True), numpyro_allowed():
+        means, others = (_some_values(model, spread) for spread in (0.0, 1.0))
+        facts = Hoisted(lambda latents: {name: _facts(model, name, latents) for name in candidates}, means)
         pure = facts.pure
         program = kept(("recentring", facts.fingerprint), lambda: jax.jit(pure, compiler_options=SOON_RUN))
-        found = jax.tree.map(np.asarray, program(facts.constants))
-    chosen = [_choice(name, found[name]) for name in candidates]
-    return [one for one in chosen if one is not None]
 
+        def found(latents: Mapping[str, Any]) -> dict[str, _Facts]:
+            told = jax.tree.map(np.asarray, program(facts.constants, latents))
+            return {name: _Facts(**told[name]) for name in candidates}
 
-def _choice(name: str, facts: Mapping[str, Any]) -> Recentring | None:
-    for site in sorted(facts, key=lambda site: facts[site]["told"], reverse=True):
-        if facts[site]["told"] > ENOUGH:
-            ways = [
-                i for i in range(len(facts[site]["lines"][0])) if all(_fits(line[i]) for line in facts[site]["lines"])
+        elsewhere = found(others)
+        here, told = {**means, **(at or {})}, {}
+        for _ in range(_STEPS):
+            told = found(here)
+            chosen = [
+                one for name in candidates if (one := _choice(model, name, told[name], elsewhere[name])) is not None
             ]
-            if ways:  # what is put together last is nearest to the rows
-                return Recentring(name, site, ways[-1])
+            steps = {one.latent: told[one.latent].step(one) for one in chosen}
+            if all(near for _, near in steps.values()):
+                break
+            here = {**here, **{name: here[name] + step for name, (step, _) in steps.items()}}
+    return chosen
+
+
+def seer_of(model: Callable[[], Any]) -> Compressed | None:
+    """What tells which values rows see: the model if it is compressed; a form of it with all of its rows, where these are not too
+    many, if parts of it are not."""
+    if not isinstance(model, Compressed):
+        return None
+    observed = [site for site in model.reading.sites.values() if site.kind == "observed"]
+    if len(model.compacts) < len(observed) and max(site.rows for site in observed) <= _MOST_ROWS:
+        return rewrite(*model.original, np.inf)
+    return model if model.compacts else None
+
+
+_MOST_ROWS = 100_000
+
+
+def apart(some: Sequence[Recentring], others: Sequence[Recentring]) -> float:
+    """By which factor the precisions of two sets of coordinates differ, in the median; infinite where sites are not the same."""
+    if [(a.latent, a.site, a.place) for a in some] != [(b.latent, b.site, b.place) for b in others]:
+        return np.inf
+    with np.errstate(all="ignore"):
+        ratios = [np.abs(np.log(a.precision / b.precision)) for a, b in zip(some, others)]
+    return float(np.exp(max((np.nanmedian(np.where(np.isfinite(r), r, 0.0)) for r in ratios), default=0.0)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Facts:
+    """About a latent site z, for some values of all latent sites.
+
+    Attributes:
+        own: its value.
+        mean, variance: of its prior.
+        push, bend: by observed site, gradient and negative curvature of the log-likelihood in z.
+        lines: by observed site, and by place among what its rows see: values of z (0, 1, its own, another), and what is seen there.
+    """
+
+    own: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    push: dict[str, np.ndarray]
+    bend: dict[str, np.ndarray]
+    lines: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]
+
+    def observation(self, site: str, place: int) -> tuple[np.ndarray, np.ndarray]:
+        """t and û; t = 0 where the log-likelihood is not concave."""
+        push, bend = self.push[site], self.bend[site]
+        line = self.lines[site][place]
+        s = _slope(line)
+        tells = np.isfinite(push) & (bend > 0.0) & (s != 0.0)
+        safe = np.where(tells, bend, 1.0)
+        peak = line[1][_OWN] + np.where(tells, s * np.where(tells, push, 0.0) / safe, 0.0)
+        return np.where(tells, safe / np.where(tells, s, 1.0) ** 2, 0.0), peak
+
+    def step(self, one: "Recentring") -> tuple[np.ndarray, bool]:
+        """From here to the conditional mean, by two prior standard deviations at most; and whether that is hardly anything."""
+        line = self.lines[one.site][one.place]
+        m, s, p = line[1][0], _slope(line), 1.0 / self.variance
+        precision = p + s**2 * one.precision
+        step = (p * self.mean + s * one.precision * (one.peak - m)) / precision - self.own
+        near = bool(np.all(np.abs(step) * np.sqrt(precision) < _NEAR))
+        return np.clip(np.nan_to_num(step), -2.0 / np.sqrt(p), 2.0 / np.sqrt(p)), near
+
+
+def _choice(model: Compressed, name: str, here: _Facts, elsewhere: _Facts) -> Recentring | None:
+    """By the site that tells most, and of what its rows see by what is put together last, which is nearest to the rows."""
+    for site in sorted(here.bend, key=lambda site: float(np.nansum(here.bend[site])), reverse=True):
+        for place in sorted(here.lines[site], reverse=True):
+            lines = here.lines[site][place], elsewhere.lines[site][place]
+            if all(map(_fits, lines)):
+                # A factor s may vanish at the one point: what is told of the value that rows see is the same at the other.
+                told = here if np.all(_slope(lines[0]) != 0.0) else elsewhere
+                return Recentring(model, name, site, place, *told.observation(site, place))
     return None
 
 
 def _on_the_real_line(model: Compressed) -> list[str]:
-    """Latent sites of more than one number whose values are free of bounds; nothing is computed for that."""
+    """Latent sites of more than one number, free of bounds, with mean and variance; nothing is computed for that."""
     found = []
 
     def run() -> None:
@@ -110,7 +203,7 @@ def _on_the_real_line(model: Compressed) -> list[str]:
                 transform = biject_to(site["fn"].support)
                 while isinstance(transform, IndependentTransform):
                     transform = transform.base_transform
-                if isinstance(transform, IdentityTransform):
+                if isinstance(transform, IdentityTransform) and _has_moments(site["fn"]):
                     found.append(name)
 
     with computing(True), numpyro_allowed():
@@ -118,74 +211,104 @@ def _on_the_real_line(model: Compressed) -> list[str]:
     return found
 
 
-def _facts(model: Compressed, name: str) -> dict[str, Any]:
-    """About a latent site, by observed site: how much data tell of it, and its lines at two points, by entry of the interface."""
-    rng = np.random.default_rng(0)
-    latents, distributions = _values(model, None)
-    others, _ = _values(model, rng)
-    other = jnp.asarray(rng.normal(size=np.shape(latents[name])))
-    return {
-        site: {
-            "told": _told(model, site, name, latents, distributions[name]),
-            "lines": [_lines(model, site, name, at, other) for at in (latents, others)],
-        }
-        for site in model.compacts
-    }
+def _has_moments(d: Any) -> bool:
+    try:
+        return np.shape(d.mean) == np.shape(d.variance) == d.shape()
+    except NotImplementedError:
+        return False
 
 
-def _lines(model: Compressed, site: str, name: str, latents: Mapping[str, Any], other: Array) -> list[Any]:
-    """By entry of the interface: values of the latent site, and what rows see there, stacked over 0, 1, a value, and another."""
+_OWN = 2
+"""Which of the values in a line is that of the point itself."""
+
+
+_STEPS = 30
+_NEAR = 0.3
+"""Conditional standard deviations within which the point is where t and û are taken."""
+
+
+def _facts(model: Compressed, name: str, latents: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of `_Facts`."""
     own = jnp.asarray(latents[name])
-    values = [jnp.zeros_like(own), jnp.ones_like(own), own, other]
-    seen = [model.seen(site, {**latents, name: value}) for value in values]
-    return [(jnp.stack(values), jnp.stack(entries)) for entries in zip(*seen)]
+    values = [jnp.zeros_like(own), jnp.ones_like(own), own, jnp.asarray(_rng().normal(size=own.shape))]
+    prior = _trace(model, lambda site: latents.get(site["name"]))[name]["fn"]
+    told: dict[str, Any] = {
+        "own": own,
+        "mean": prior.mean,
+        "variance": prior.variance,
+        "push": {},
+        "bend": {},
+        "lines": {},
+    }
+    for site in model.compacts:
+
+        def log_likelihood(own: Array, site: str = site) -> Array:
+            return model.log_likelihood(site, {**latents, name: own})
+
+        # Rows of different entries know nothing of each other: the curvature is all on the diagonal.
+        told["push"][site], change = jax.jvp(jax.grad(log_likelihood), (own,), (jnp.ones_like(own),))
+        told["bend"][site] = -change
+        seen = zip(*(model.seen(site, {**latents, name: value}) for value in values))
+        told["lines"][site] = {
+            place: (jnp.stack(values), jnp.stack([entry.reshape(own.shape) for entry in entries]))
+            for place, entries in enumerate(seen)
+            if entries[0].size == own.size
+        }
+    return told
+
+
+def _slope(line: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return line[1][1] - line[1][0]
 
 
 def _fits(line: tuple[np.ndarray, np.ndarray]) -> bool:
     """Whether rows see m + s·z of a latent value z, entry by entry."""
     z, seen = line
-    if z.shape != seen.shape:
-        return False
-    m, s = seen[0], seen[1] - seen[0]
-    return bool(np.all(np.isfinite(s)) and np.all(s != 0.0) and np.allclose(seen, m + s * z, rtol=1e-9, atol=1e-9))
+    m, s = seen[0], _slope(line)
+    return bool(np.all(np.isfinite(s)) and np.any(s != 0.0) and np.allclose(seen, m + s * z, rtol=1e-9, atol=1e-9))
 
 
-def _values(model: Compressed, rng: np.random.Generator | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Values of the latent sites, the means of their priors or random ones, and their distributions."""
-    distributions: dict[str, Any] = {}
+def _some_values(model: Compressed, spread: float) -> dict[str, Any]:
+    """Values of the latent sites: the means of their priors, or where `spread` is not 0 random ones."""
+    rng = _rng()
 
     def value(site: Mapping[str, Any]) -> Any:
         if site["type"] != "sample" or site["is_observed"]:
             return None
         d = site["fn"]
         transform = biject_to(d.support)
-        shape = transform.inverse_shape(d.shape())
-        distributions[site["name"]] = d
-        if rng is not None:
-            return transform(jnp.asarray(rng.uniform(-1.0, 1.0, shape)))
-        middle = transform(jnp.zeros(shape))
+        middle = transform(jnp.asarray(spread * rng.uniform(-1.0, 1.0, transform.inverse_shape(d.shape()))))
+        if spread:
+            return middle
         try:
             mean = jnp.broadcast_to(d.mean, d.shape())
         except NotImplementedError:
             return middle
         return jnp.where(jnp.all(d.support(mean)) & jnp.all(jnp.isfinite(mean)), mean, middle)
 
-    seeded = handlers.substitute(handlers.seed(model, jax.random.key(0)), substitute_fn=value)
-    trace = handlers.trace(seeded).get_trace()
-    return {name: trace[name]["value"] for name in distributions}, distributions
+    def run() -> dict[str, Any]:
+        return _latents(_trace(model, value))
+
+    return jax.tree.map(np.asarray, jax.jit(run, compiler_options=SOON_RUN)())
 
 
-def _told(model: Compressed, site: str, name: str, latents: Mapping[str, Any], d: Any) -> Array:
-    """How many times as much the data tell of a latent site as the prior does, in the median over its entries."""
+def _at(model: Callable[[], Any], free: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values of the latent sites at free numbers, and their distributions."""
 
-    def log_likelihood(own: Array) -> Array:
-        return model.log_likelihood(site, {**latents, name: own})
+    def value(site: Mapping[str, Any]) -> Any:
+        return biject_to(site["fn"].support)(free[site["name"]]) if site["name"] in free else None
 
-    own = jnp.asarray(latents[name])
-    # Rows of different entries know nothing of each other: the curvature is all on the diagonal.
-    _, bend = jax.jvp(jax.grad(log_likelihood), (own,), (jnp.ones_like(own),))
-    try:
-        variance = d.variance
-    except NotImplementedError:
-        return jnp.asarray(jnp.nan)
-    return jnp.median(-bend * variance)
+    trace = _trace(model, value)
+    return _latents(trace), {name: trace[name]["fn"] for name in free}
+
+
+def _trace(model: Callable[[], Any], value: Callable[[Mapping[str, Any]], Any]) -> Mapping[str, Any]:
+    return handlers.trace(handlers.substitute(handlers.seed(model, jax.random.key(0)), substitute_fn=value)).get_trace()
+
+
+def _latents(trace: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: site["value"] for n, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(0)

@@ -16,9 +16,9 @@ import numpy as np
 from jax import lax
 
 from surprax.models.cells import is_plain, keys_of
-from surprax.models.expressions import Apply, Column, Expression, Table, at_places, leaves_of, picked
+from surprax.models.expressions import Apply, Column, Expression, Key, Table, at_places, leaves_of, picked
 
-__all__ = ["Affine", "Term", "affine_form", "affine_forms"]
+__all__ = ["Affine", "SharedTerm", "Term", "affine_form", "affine_forms", "shared_terms"]
 
 MOST_TERMS = 512
 
@@ -50,6 +50,43 @@ def affine_forms(expressions: Sequence[Expression]) -> list[Affine] | None:
     reader = _Reader()
     forms = [reader.read(e) for e in expressions]
     return None if any(form is None for form in forms) else [_merged(form) for form in forms]  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class SharedTerm:
+    """A term of several forms at once: one weight, and a node for each form, which look up no more than `keys`."""
+
+    weight: np.ndarray | None
+    keys: list[Key]
+    nodes: tuple[Expression, ...]
+
+
+def shared_terms(forms: Sequence[Affine]) -> list[SharedTerm]:
+    """The terms of several forms lined up; where a form has no such term, its node is zero."""
+    wanted: dict[int, list[tuple[np.ndarray | None, list[Key]]]] = {}
+    for term in (t for form in forms for t in form.terms):
+        wanted.setdefault(id(term.weight), []).append((term.weight, keys_of([term.node])))
+    shared = []
+    for same in wanted.values():
+        same.sort(key=lambda one: -len(one[1]))
+        widest: list[list[Key]] = []
+        for _, keys in same:
+            if not any(set(keys) <= set(have) for have in widest):
+                widest.append(keys)
+        of = [[_nodes_at(form, same[0][0], widest, i) for form in forms] for i in range(len(widest))]
+        shared += [SharedTerm(same[0][0], keys, tuple(nodes)) for keys, nodes in zip(widest, of)]
+    return shared
+
+
+def _nodes_at(form: Affine, weight: np.ndarray | None, widest: Sequence[list[Key]], place: int) -> Expression:
+    """What a form has of this weight in the first of the sets of keys that include those of its node, where that is `place`."""
+    found = [
+        term.node
+        for term in form.terms
+        if term.weight is weight
+        and place == next(i for i, have in enumerate(widest) if set(keys_of([term.node])) <= set(have))
+    ]
+    return _added(found) if found else Column(np.zeros(1))
 
 
 def _is_data(form: Affine) -> bool:

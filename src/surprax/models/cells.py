@@ -73,12 +73,13 @@ def _present(values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return codes.astype(np.int32), seen
 
 
-def key_of_column(column: Column, most: int) -> tuple[Key, np.ndarray] | None:
-    """A key for the distinct values of a column, and these values; None where they are more than `most`."""
+def key_of_column(column: Column, most: int, *, whatever: bool = False) -> tuple[Key, np.ndarray] | None:
+    """A key for the distinct values of a column, and these values; None where they are more than `most`, or (but for `whatever`)
+    hardly repeat in a sample."""
     values = np.asarray(column.values)
     flat = values.reshape(len(values), -1)
     sample = flat[:: max(1, len(flat) // SAMPLE)]
-    if len(sample) > 16 and len(np.unique(sample, axis=0)) > max(REPEATS * len(sample), 16):
+    if not whatever and len(sample) > 16 and len(np.unique(sample, axis=0)) > max(REPEATS * len(sample), 16):
         return None
     keys = []
     for one in flat.T:

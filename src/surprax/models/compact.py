@@ -5,7 +5,7 @@ small near its optimum and is computed in float64 whatever JAX's default precisi
 costs nothing, and float32 sees its true shape at any number of rows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +37,7 @@ class Compact:
         family, evidence, parameters: of exponential families, what exact inference needs: the evidence by cell, and
             (arrays, tables) → the parameters at the cells, by name.
         gaussian: of Gaussian linear sites, the same (see `surprax.models.gaussian`).
+        expressions: what the energy computes of tables and data at the cells.
     """
 
     name: str
@@ -52,15 +53,11 @@ class Compact:
     evidence: Any = None
     parameters: Callable[[Any, Sequence[Any]], Mapping[str, Any]] | None = None
     gaussian: Any = None
+    expressions: "tuple[Settled, ...]" = ()
 
     def seen(self, arrays: Any, tables: Sequence[Any]) -> list[Any]:
-        """All that rows see of the latent values: the tables, what a Gaussian site multiplies data with, parameters at cells."""
-        found = list(tables)
-        if hasattr(self.gaussian, "segments"):
-            found += self.gaussian.segments(arrays, tables)
-        if self.parameters is not None:
-            found += self.parameters(arrays, tables).values()
-        return found
+        """What rows see of the latent values: the tables, and what is put together of entries that one key names."""
+        return [*tables, *_by_key(self.expressions, arrays["slots"], tables)]
 
     def __repr__(self) -> str:
         return f"Compact({self.name}: {self.rule}, {self.rows:,} rows → {self.detail})"
@@ -79,6 +76,11 @@ class Slot:
     entries: int = 1
     order: tuple[int, ...] = ()
     extra: tuple[int, ...] = ()
+
+    def entries_of(self, tables: Sequence[Any]) -> Any:
+        """Its table, shape (entries,) + extra."""
+        assert self.table is not None
+        return jnp.transpose(jnp.asarray(tables[self.table]), self.order).reshape((self.entries, *self.extra))
 
 
 class Store:
@@ -137,10 +139,37 @@ class Settled:
             if slot.table is None:
                 assert slot.array is not None
                 return jnp.asarray(arrays[slot.array])
-            table = jnp.transpose(jnp.asarray(tables[slot.table]), slot.order).reshape((slot.entries, *slot.extra))
+            table = slot.entries_of(tables)
             return table if slot.array is None else table[jnp.asarray(arrays[slot.array])]
 
         return at_places(self.expression, leaf, memo)
+
+
+def _by_key(expressions: Iterable[Settled], arrays: Mapping[str, Any], tables: Sequence[Any]) -> list[Any]:
+    """Values of those parts of expressions that look up by a single key, at all its entries: arrays (entries,) + extra."""
+    keys: dict[int, frozenset[Any]] = {}
+    found: list[Any] = []
+    memo: dict[int, Any] = {}
+
+    def leaf(slot: Slot) -> Any:
+        return jnp.asarray(arrays[slot.array]) if slot.table is None else slot.entries_of(tables)  # type: ignore[index]
+
+    def visit(e: Any) -> frozenset[Any]:
+        if id(e) not in keys:
+            if isinstance(e, Apply):
+                keys[id(e)] = frozenset().union(*map(visit, e.arguments))
+                if len(keys[id(e)]) == 1:
+                    found.append(at_places(e, leaf, memo))
+            elif e.table is None:
+                # Data at cells, of which no key tells.
+                keys[id(e)] = frozenset() if len(arrays[e.array]) == 1 else frozenset((e.array, None))
+            else:
+                keys[id(e)] = frozenset() if e.array is None else frozenset((e.array,))
+        return keys[id(e)]
+
+    for one in expressions:
+        visit(one.expression)
+    return found
 
 
 def in_wide(energy: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -17,7 +17,7 @@ from surprax.models.explanation import Plan, plan_of
 from surprax.models.expressions import Table, leaves_of
 from surprax.models.graph import Value, evaluate, frontier, inputs_of
 from surprax.models.reading import Reading, Site, read, strict_ranks_off
-from surprax.models.rows import Rows
+from surprax.models.rows import FOLLOWED, Rows
 from surprax.models.rules import Kept, compress_site
 
 __all__ = ["Compressed", "Outcome", "rewrite"]
@@ -101,10 +101,12 @@ class Compressed:
         return bool(jax.config.jax_enable_x64) or abs(self.log_constant) <= SMALL_CONSTANT
 
     def seen(self, site: str, latents: Mapping[str, Any]) -> list[Any]:
-        """What the rows of a compressed site see of the latent values, in JAX's precision."""
-        compact = self.compacts[site]
+        """What the rows of a compressed site see of the latent values, in JAX's precision: what is nearest to them comes last."""
+        compact, program = self.compacts[site], self._program
+        sources = program.interfaces[site]
         with strict_ranks_off():
-            return compact.seen(compact.arrays, self._interface(site, latents))
+            *behind, tables = self._evaluated([*map(_behind, sources), sources], latents)
+            return [v for chain in behind for v in chain] + compact.seen(compact.arrays, tables)
 
     def log_likelihood(self, site: str, latents: Mapping[str, Any]) -> Any:
         """Log-likelihood of a compressed site without its constant, in nats."""
@@ -112,11 +114,14 @@ class Compressed:
         return compact.log_likelihood(compact.arrays, self._interface(site, latents))
 
     def _interface(self, site: str, latents: Mapping[str, Any]) -> list[Any]:
+        return self._evaluated([self._program.interfaces[site]], latents)[0]
+
+    def _evaluated(self, lists: Sequence[Sequence[Value]], latents: Mapping[str, Any]) -> list[list[Any]]:
         program = self._program
         memo: dict[Value, Any] = dict(zip(program.constants, program.args[1]))
         memo.update({v: latents[v.name] for v in program.reading.graph.inputs if v.name in latents})
         with strict_ranks_off():
-            return [jnp.asarray(v) for v in evaluate(program.interfaces[site], {}, memo)]
+            return [[jnp.asarray(v) for v in evaluate(values, {}, memo)] for values in lists]
 
     def without(self, names: Iterable[str], reason: str) -> "Compressed":
         """The same with some of the sites as they were."""
@@ -249,6 +254,18 @@ class _Program:
         own = {k: v for k, v in arrays.items() if k != "constant"}
         energy = compact.log_likelihood(own, tables)
         numpyro.factor(name, energy + jnp.asarray(arrays["constant"], energy.dtype) if self.tells_constant else energy)
+
+
+def _behind(value: Value) -> list[Value]:
+    """The values that this one is computed from entry by entry, such as x of exp(x); the first one comes first."""
+    chain: list[Value] = []
+    while (operation := value.inner.operation) is not None and operation.name in FOLLOWED:
+        before = [v for v in operation.inputs if not v.known]
+        if len(before) != 1 or before[0].size != value.size:
+            break
+        value = before[0]
+        chain.insert(0, value)
+    return chain
 
 
 def _sources(site: Site) -> list[Value]:

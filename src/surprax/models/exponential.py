@@ -63,6 +63,7 @@ def by_cells(site: Any, family: Any) -> Compact | str:
         family,
         evidence,
         at_cells,
+        expressions=tuple(settled.values()),
     )
 
 

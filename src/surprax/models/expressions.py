@@ -12,6 +12,7 @@ from jax import lax
 from surprax.models.graph import Value
 
 __all__ = [
+    "EXTRA",
     "Apply",
     "Column",
     "Expression",
@@ -22,6 +23,7 @@ __all__ = [
     "einsum",
     "elementwise",
     "inner",
+    "joined",
     "leaves_of",
     "picked",
     "spread",
@@ -77,6 +79,9 @@ class Apply:
     params: Mapping[str, Any] = field(default_factory=dict)
     primitive: Any = None
 
+
+EXTRA = -1
+"""What an axis of a value is that lies within the entry of a row; axes that lie along rows have the number of that axis of them."""
 
 type Expression = Column | Table | Apply
 
@@ -138,6 +143,12 @@ def picked(e: Expression, place: tuple[int, ...]) -> Expression:
     if isinstance(e, Apply) and e.name == "spread":
         (inside,), own = e.arguments, e.params["own"]
         return picked(inside, tuple(0 if n == 1 else place[i] for n, i in zip(inside.extra, own)))
+    if isinstance(e, Apply) and "lengths" in e.params:
+        axis, at = e.params["axis"], place[e.params["axis"]]
+        for part, length in zip(e.arguments, e.params["lengths"]):
+            if at < length:
+                return picked(part, (*place[:axis], at, *place[axis + 1 :]))
+            at -= length
     if isinstance(e, Apply) and "matrix" in e.params:  # a vector times a matrix: times one of its columns
         which, axis = e.params["matrix"], e.params["axis"]
         vector, matrix = e.arguments[1 - which], e.arguments[which]
@@ -160,6 +171,21 @@ def _level(arrays: Sequence[Any], extra: int) -> Sequence[Any]:
     arrays = [a.reshape(a.shape + (1,) * (1 + extra - a.ndim)) for a in arrays]
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
     return [jnp.broadcast_to(a, shape) for a in arrays]
+
+
+def joined(
+    parts: tuple[Expression, ...], lengths: Sequence[int], place: int, axes: Sequence[int], shape: tuple[int, ...]
+) -> Expression:
+    """Expressions put together along an extra axis: that at `place` of a value with these `axes` and this `shape`."""
+    extras = [i for i, a in enumerate(axes) if a == EXTRA]
+    axis = extras.index(place)
+
+    def function(*arrays: Any) -> Any:
+        rows = max(len(v) for v in arrays)
+        return jnp.concatenate([jnp.broadcast_to(v, (rows, *v.shape[1:])) for v in arrays], axis=1 + axis)
+
+    extra = tuple(shape[i] for i in extras)
+    return Apply("concatenate", function, parts, extra, {"axis": axis, "lengths": tuple(lengths)})
 
 
 def spread(inside: Expression, extras: Sequence[int], places: Sequence[int], shape: tuple[int, ...]) -> Expression:

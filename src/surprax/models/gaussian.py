@@ -163,6 +163,7 @@ class Blocks:
             energy,
             constant,
             gaussian=energy,
+            expressions=(*locations, scale),
         )
 
 

@@ -2,8 +2,8 @@
 
     y_r ~ MultivariateNormal(offset_r + Uᵀ w_r, Σ)
 
-All outcomes share the weights w_r, so that one square root of their scatter serves them all: with the deviation Δ of the
-coefficients from those of the best fit,
+All outcomes share the weights w_r (some coefficients may be fixed at 0), so that one square root of their scatter serves them all:
+with the deviation Δ of the coefficients from those of the best fit,
 
     Σ_r (residual)(residual)ᵀ = (M Δ)ᵀ (M Δ) + Δᵀ lean + leanᵀ Δ + rest.
 """
@@ -17,8 +17,8 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 
 from surprax.evidence.cross import cross_moments
-from surprax.models.affine import Affine, affine_forms
-from surprax.models.cells import join, keys_of
+from surprax.models.affine import affine_forms, shared_terms
+from surprax.models.cells import join
 from surprax.models.compact import Compact, Settled, Store
 from surprax.models.expressions import Column, Expression, Table, leaves_of, picked
 from surprax.models.gaussian import HALF_LOG_2PI, MOST_COLUMNS, codes_in, least_squares, merged_blocks, square_roots
@@ -41,23 +41,21 @@ def multivariate_linear(
     forms = affine_forms([picked(location, (j,)) for j in range(outcomes)])
     if forms is None:
         return "its location is not affine in what it takes from latent sites"
-    if not _alike(forms):
-        return "its outcomes do not share their data"
-    first = forms[0]
-    if not first.terms:
+    terms = shared_terms(forms)
+    if not terms:
         return "its location is known"
-    term_cells = [join(keys_of([t.node])) for t in first.terms]
+    term_cells = [join(term.keys) for term in terms]
     sizes = tuple(cells.number for cells in term_cells)
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    cells = join(list(dict.fromkeys(keys_of([t.node for t in first.terms]))))
+    cells = join(list(dict.fromkeys(key for term in terms for key in term.keys)))
     columns = int(starts[-1])
     if columns > MOST_COLUMNS:
         return f"it has {columns:,} columns"
     target = y - np.stack([np.broadcast_to(0.0 if f.offset is None else f.offset, len(y)) for f in forms], axis=-1)
-    distinct = {id(t.weight): np.broadcast_to(t.weight, len(y)) for t in first.terms if t.weight is not None}
+    distinct = {id(t.weight): np.broadcast_to(t.weight, len(y)) for t in terms if t.weight is not None}
     order = list(distinct)
     total, mean, scatter = cross_moments([*distinct.values(), *target.T], weights, cells.codes, cells.number)
-    place = [None if t.weight is None else order.index(id(t.weight)) for t in first.terms]
+    place = [None if t.weight is None else order.index(id(t.weight)) for t in terms]
     roots, aims, rest = square_roots(total, mean, scatter, place, outcomes)
     index = np.stack(
         [np.zeros(cells.number, np.int64) + start + codes_in(cells, own) for start, own in zip(starts, term_cells)],
@@ -73,7 +71,9 @@ def multivariate_linear(
     best = _log_root_determinant(remaining / n)
     constant = -n * outcomes * HALF_LOG_2PI - (0.0 if best is None else n * best + 0.5 * n * outcomes)
     store = Store()
-    locations = tuple(tuple(store.settle(t.node, c, {}) for t, c in zip(f.terms, term_cells)) for f in forms)
+    locations = tuple(
+        tuple(store.settle(t.nodes[j], c, {}) for t, c in zip(terms, term_cells)) for j in range(outcomes)
+    )
     arrays = {
         "root": parts[0][0][0],
         "lean": np.stack([lean_of[0] for _, lean_of, _ in parts], axis=-1),
@@ -98,6 +98,7 @@ def multivariate_linear(
         energy,
         float(constant),
         gaussian=energy,
+        expressions=tuple(e for of in locations for e in of),
     )
 
 
@@ -131,15 +132,6 @@ class MultivariateEnergy:
         trace = jnp.trace(solve_triangular(factor, half.T, lower=True))
         log_det = jnp.sum(jnp.log(jnp.diagonal(factor)))
         return -arrays["n"] * (log_det - arrays["best"]) - (0.5 * trace - arrays["least"])
-
-
-def _alike(forms: Sequence[Affine]) -> bool:
-    """Whether the terms of all forms have the same weights and keys, one by one."""
-
-    def look(form: Affine) -> list[Any]:
-        return [(id(t.weight) if t.weight is not None else None, keys_of([t.node])) for t in form.terms]
-
-    return all(look(form) == look(forms[0]) for form in forms[1:])
 
 
 def _log_root_determinant(covariance: np.ndarray) -> float | None:

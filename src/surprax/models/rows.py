@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from surprax.models.expressions import (
+    EXTRA,
     Apply,
     Column,
     Expression,
@@ -28,14 +29,15 @@ from surprax.models.expressions import (
     einsum,
     elementwise,
     inner,
+    joined,
     spread,
 )
 from surprax.models.graph import Operation, Value, evaluate
 
 __all__ = ["FOLLOWED", "Rows"]
 
-EXTRA, ONE = -1, -2
-"""What an axis is that is not one of the rows: one within the entry of a row; one of length 1 that is left out."""
+ONE = -2
+"""What an axis of length 1 is that is left out."""
 
 _ELEMENTWISE = frozenset(
     """
@@ -49,7 +51,9 @@ _ELEMENTWISE = frozenset(
 
 _SHAPES = frozenset(("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose"))
 
-_WITHIN = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "dot_general", "slice"))
+_WITHIN = frozenset(
+    ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "dot_general", "slice", "concatenate", "stack")
+)
 """Operations that are followed where they stay within the entry of a row."""
 
 
@@ -293,6 +297,25 @@ class Rows:
         return Apply(
             "slice", lambda v: jnp.squeeze(v[(slice(None), *cut)], tuple(dropped)), (inside,), extra, {"cut": cut}
         )
+
+    def _through_concatenate(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
+        place = operation.params["dimension"]
+        if axes[place] != EXTRA:
+            raise MixedError("a concatenation of rows")
+        parts = tuple(self.follow(part, axes) for part in operation.inputs)
+        return joined(parts, [part.shape[place] for part in operation.inputs], place, axes, value.shape)
+
+    def _through_stack(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
+        place = operation.params["axis"]
+        if axes[place] != EXTRA:
+            raise MixedError("a stack of rows")
+        rest = axes[:place] + axes[place + 1 :]
+        parts = tuple(self.follow(part, rest) for part in operation.inputs)
+        extras = [i for i, a in enumerate(axes) if a == EXTRA]
+        places = [i for i in range(len(axes)) if i != place]
+        shape = (*value.shape[:place], 1, *value.shape[place + 1 :])
+        wide = tuple(spread(part, extras, places, shape) for part in parts)
+        return joined(wide, [1] * len(parts), place, axes, value.shape)
 
     def _through_dot_general(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
         left, right = operation.inputs

@@ -37,7 +37,11 @@ class Kept:
 
 
 def compress_site(site: Site, memo: dict[Value, Any], gain: float = GAIN) -> Compact | Kept:
-    """The site by the first rule that applies, or what stands in the way of all."""
+    """The site by the first rule that applies, or what stands in the way of all.
+
+    `gain` is the greatest share of the rows that may be left: 1 where a rule matters and not what it saves, more where data that
+    hardly repeat may also tell cells apart.
+    """
     if site.trouble:
         return Kept(site.trouble)
     if site.rows < FEWEST and gain < 1:
@@ -148,7 +152,7 @@ class _Observed:
 
     def coded(self, column: Column) -> tuple[Key, np.ndarray] | None:
         if column not in self._coded:
-            self._coded[column] = key_of_column(column, max(self.most, 1))
+            self._coded[column] = key_of_column(column, max(self.most, 1), whatever=self.gain > 1)
         return self._coded[column]
 
     def codes(self) -> dict[Column, tuple[Key, np.ndarray]]:
@@ -251,7 +255,16 @@ class _Observed:
         detail = f"{cells.number:,} distinct rows, counted"
         rule = self._rule(cells, key)
         return Compact(
-            site.name, rule, site.rows, 2 * cells.number, detail, tuple(store.tables), arrays, energy, constant
+            site.name,
+            rule,
+            site.rows,
+            2 * cells.number,
+            detail,
+            tuple(store.tables),
+            arrays,
+            energy,
+            constant,
+            expressions=tuple(settled.values()),
         )
 
     def _made_again(self) -> tuple[Any, dict[str, Expression]]:
