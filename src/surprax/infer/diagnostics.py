@@ -77,7 +77,7 @@ def trouble_with_chains(draws: Mapping[str, np.ndarray], statistics: Mapping[str
     worst = _extreme({name: rhat(x) for name, x in draws.items()}, np.nanargmax)
     if worst is not None and worst[1] > _RHAT:
         troubles.append(
-            f"Chains have not mixed: R-hat is {worst[1]:.3f} for {worst[0]} (up to {_RHAT} is well). Draw longer chains"
+            f"Chains have not mixed: R-hat is {worst[1]:.4f} for {worst[0]} (up to {_RHAT} is well). Draw longer chains"
             " (num_warmup, num_samples); if that does not help, the posterior may have several modes, or the model may not"
             " tell its parameters apart."
         )

@@ -12,8 +12,8 @@ from jax import Array
 from numpyro.infer.util import constrain_fn, log_density, potential_energy
 
 from surprax.infer.blocks import in_blocks
+from surprax.infer.coordinates import Coordinate, moved
 from surprax.infer.programs import Hoisted, kept
-from surprax.infer.recentring import Recentring, recentred
 from surprax.infer.scopes import computing
 from surprax.infer.sites import continuous_latents, read_sites
 
@@ -27,7 +27,7 @@ class Energy:
         model: a NumPyro model without arguments.
         float64: whether to compute in float64; None: as JAX is configured.
         jacobian: whether U has its second term. Without it the least energy is at the mode of the density of x itself.
-        chosen: latent sites for which z has coordinates of their own (`recentring`).
+        chosen: latent sites for which z has coordinates of their own (`coordinates`).
 
     All methods that compute are to be called inside of `with energy.scope():`.
 
@@ -41,7 +41,7 @@ class Energy:
         *,
         float64: bool | None = None,
         jacobian: bool = True,
-        chosen: Sequence[Recentring] = (),
+        chosen: Sequence[Coordinate] = (),
     ) -> None:
         self._model = model
         self.chosen = tuple(chosen)
@@ -94,7 +94,7 @@ class Energy:
     def _free(self, z: Array) -> tuple[dict[str, Array], Any]:
         """The free numbers of the model by site, and log |∂ of these / ∂z|."""
         free = self.unravel(z)
-        return recentred(self._model, self.chosen, free) if self.chosen else (free, 0.0)
+        return moved(self.chosen, free) if self.chosen else (free, 0.0)
 
     @property
     def free_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
+from surprax.infer.coordinates import Coordinate
 from surprax.infer.energy import Energy
 from surprax.infer.programs import kept
-from surprax.infer.recentring import Recentring
 from surprax.numerics.compilation import SOON_RUN
 
 __all__ = [
@@ -61,7 +61,7 @@ class Mode:
     found: bool
 
 
-def precise_energy(model: Callable[[], Any], *, jacobian: bool = True, chosen: Sequence[Recentring] = ()) -> Energy:
+def precise_energy(model: Callable[[], Any], *, jacobian: bool = True, chosen: Sequence[Coordinate] = ()) -> Energy:
     """The energy in float64; in JAX's default precision where the model itself insists on that."""
     try:
         return Energy(model, float64=True, jacobian=jacobian, chosen=chosen)

@@ -28,11 +28,12 @@ import numpy as np
 from jax import Array
 from numpyro.infer.hmc import hmc
 
+from surprax.infer.coordinates import Coordinate, Effect
 from surprax.infer.energy import Energy
 from surprax.infer.modes import Mode, find_modes, precise_energy, widths
 from surprax.infer.programs import kept
 from surprax.infer.progress import Bar
-from surprax.infer.recentring import Recentring, apart, recentrings, seer_of
+from surprax.infer.recentring import apart, effects_of, locations_of, seer_of
 from surprax.infer.scopes import sampling_device
 from surprax.models import Compressed
 from surprax.numerics.compilation import compiled
@@ -117,18 +118,20 @@ _REFRESHED = 2.0
 def _precise_modes(model: Callable[[], Any]) -> tuple[Energy, list[Mode]]:
     """The energy in float64 and its minima, in coordinates of what the data tell of latent sites near there."""
     seer = seer_of(model)
-    chosen = recentrings(seer) if seer is not None else []
-    precise, modes = _found_modes(model, chosen)
-    if seer is not None and chosen and modes:
+    effects = effects_of(seer) if seer is not None else []
+    if seer is None or not effects:
+        return _found_modes(model, [])
+    precise, modes = _found_modes(model, [*locations_of(seer, effects), *effects])
+    if modes:
         with precise.scope():
             values = precise.values(modes[0].position[None])
-        nearer = recentrings(seer, {name: values[name][0] for name in precise.names})
-        if apart(chosen, nearer) > _REFRESHED:
-            return _found_modes(model, nearer)
+        nearer = effects_of(seer, {name: values[name][0] for name in precise.names})
+        if apart(effects, nearer) > _REFRESHED:
+            return _found_modes(model, [*locations_of(seer, nearer), *nearer])
     return precise, modes
 
 
-def _found_modes(model: Callable[[], Any], chosen: Sequence[Recentring]) -> tuple[Energy, list[Mode]]:
+def _found_modes(model: Callable[[], Any], chosen: Sequence[Coordinate]) -> tuple[Energy, list[Mode]]:
     precise = precise_energy(model, chosen=chosen)
     with precise.scope():
         return precise, [mode for mode in find_modes(precise) if mode.found]
@@ -139,13 +142,17 @@ def _placed(energy: Energy) -> Energy:
     return energy
 
 
-def _enough_digits(mode: Mode, factor: np.ndarray, constant: float, chosen: Sequence[Recentring]) -> bool:
+def _enough_digits(mode: Mode, factor: np.ndarray, constant: float, chosen: Sequence[Coordinate]) -> bool:
     """Whether float32 resolves the posterior: free numbers, and what rows see of them, to 1/32 of their standard deviations, and
     the energy to 1/20 nat."""
     deviations = np.abs(factor) if factor.ndim == 1 else np.sqrt(np.sum(factor**2, axis=1))
     return (
         _resolves(mode.position, deviations)
-        and all(_resolves(one.peak, 1.0 / np.sqrt(np.maximum(one.precision, 1e-300))) for one in chosen)
+        and all(
+            _resolves(one.peak, 1.0 / np.sqrt(np.maximum(one.precision, 1e-300)))
+            for one in chosen
+            if isinstance(one, Effect)
+        )
         and bool(np.spacing(np.float32(abs(mode.energy + constant))) < 0.05)
     )
 

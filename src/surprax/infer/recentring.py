@@ -1,22 +1,4 @@
-"""Coordinates in which what data tell of a latent site, and what its prior tells, are one unit wide together.
-
-    z ~ Normal(0, 1),   rows see  mu + tau · z
-
-is how hierarchical models are written for few data: where rows tell much, they fix mu + tau·z within a hair's breadth, and the
-posterior is a thin curved sheet in (mu, tau, z). Written as u ~ Normal(mu, tau), of which rows see u itself, it is round for many
-data, and a funnel for few. Neither is right where some groups have many rows, or tau may be small.
-
-For given other sites, prior and data together are nearly normal. With the prior's mean a and precision p, rows that see m + s·z,
-and data that tell of this value what one observation û of precision t would, z has
-
-    precision  P = p + s² t       and       mean  A = (p·a + s·t·(û − m)) / P,
-
-and its coordinate is w = (z − A)·√P, whose scale depends on nothing: w is z where s is small, and the value that rows see, less a
-constant, where t is great. û and t are fixed; a, p, m and s come with the other sites. The energy in w is that in z plus ½ Σ log P.
-(What is left of a funnel is that between mu and tau, where there are few groups.)
-(Papaspiliopoulos, Roberts & Sköld 2007, "A general framework for the parametrization of hierarchical models"; Gorinova, Moore &
-Hoffman 2020, "Automatic reparameterisation of probabilistic programs".)
-"""
+"""Finding coordinates for latent sites of which rows see m + s·z, and for the locations of these (`coordinates`)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import IdentityTransform, IndependentTransform
 
+from surprax.infer.coordinates import Effect, Location, latents_of, trace_at, trace_of
 from surprax.infer.programs import Hoisted, kept
 from surprax.infer.scopes import computing, numpyro_allowed
 from surprax.infer.sites import any_value
@@ -37,62 +19,19 @@ from surprax.models import Compressed
 from surprax.models.compressed import rewrite
 from surprax.numerics.compilation import SOON_RUN
 
-__all__ = ["Recentring", "apart", "recentred", "recentrings", "seer_of"]
+__all__ = ["apart", "effects_of", "locations_of", "seer_of"]
+
+FEW = 16
+"""Numbers of a location, at most."""
 
 
-@dataclass(frozen=True, eq=False)
-class Recentring:
-    """A latent site with a coordinate of its own.
-
-    Attributes:
-        seer: a compressed form of the model, which tells what rows see.
-        latent: name of the latent site.
-        site: the observed site that sees it.
-        place: of m + s·z among what its rows see.
-        precision: t, in the shape of the site.
-        peak: û, likewise.
-    """
-
-    seer: Compressed
-    latent: str
-    site: str
-    place: int
-    precision: np.ndarray
-    peak: np.ndarray
-
-    def conditional(self, latents: Mapping[str, Any], prior: Any) -> tuple[Array, Array]:
-        """A and P, for the values of the other latent sites and the prior that comes with them."""
-        own = jnp.asarray(latents[self.latent])
-        m, m_and_s = (self._seen({**latents, self.latent: jnp.full_like(own, level)}) for level in (0.0, 1.0))
-        s, p = m_and_s - m, 1.0 / prior.variance
-        t, peak = jnp.asarray(self.precision, own.dtype), jnp.asarray(self.peak, own.dtype)
-        precision = p + s**2 * t
-        return (p * prior.mean + s * t * (peak - m)) / precision, precision
-
-    def _seen(self, latents: Mapping[str, Any]) -> Array:
-        return self.seer.seen(self.site, latents)[self.place].reshape(jnp.shape(latents[self.latent]))
-
-
-def recentred(
-    model: Callable[[], Any], chosen: Sequence[Recentring], free: Mapping[str, Array]
-) -> tuple[dict[str, Array], Array | float]:
-    """The free numbers of the model from those in which some are coordinates w, and log |∂ model's / ∂ these|."""
-    found, log_volume = dict(free), jnp.zeros(())
-    for one in chosen:
-        latents, priors = _at(model, found)
-        mean, precision = one.conditional(latents, priors[one.latent])
-        found[one.latent] = mean + found[one.latent] / jnp.sqrt(precision)
-        log_volume = log_volume - 0.5 * jnp.sum(jnp.log(precision))
-    return found, log_volume
-
-
-def recentrings(model: Compressed, at: Mapping[str, np.ndarray] | None = None) -> list[Recentring]:
+def effects_of(model: Compressed, at: Mapping[str, np.ndarray] | None = None) -> list[Effect]:
     """Coordinates for the latent sites on the real line of which rows see m + s·z, entry by entry.
 
     What data tell of such a site is the curvature of the log-likelihood and a Newton step, where the site is near its conditional
     mean, and others have the values `at`, or else the means of their priors. Lines are tried at two points in float64.
     """
-    candidates = _on_the_real_line(model)
+    candidates = [name for name, size in _on_the_real_line(model).items() if size > 1]
     if not candidates:
         return []
     with computing(True), numpyro_allowed():
@@ -119,6 +58,41 @@ def recentrings(model: Compressed, at: Mapping[str, np.ndarray] | None = None) -
     return chosen
 
 
+def locations_of(model: Compressed, effects: Sequence[Effect]) -> list[Location]:
+    """The latent sites of few numbers on which the locations of effects depend affinely, and their precisions not at all."""
+    taken = {one.latent for one in effects}
+    candidates = [name for name, size in _on_the_real_line(model).items() if size <= FEW and name not in taken]
+    if not candidates or not effects:
+        return []
+    with computing(True), numpyro_allowed():
+        here = _some_values(model, 1.0)
+
+        def told(latents: Mapping[str, Any]) -> dict[str, Any]:
+            step = {name: jnp.asarray(_rng().choice([-1.0, 1.0], np.shape(latents[name]))) for name in candidates}
+            points = {
+                name: [{**latents, name: latents[name] + k * step[name]} for k in range(3)] for name in candidates
+            }
+            traces = {name: [trace_at(model, at) for at in points[name]] for name in candidates}
+            return {name: [[one.location(trace) for trace in traces[name]] for one in effects] for name in candidates}
+
+        facts = Hoisted(told, here)
+        pure = facts.pure
+        program = kept(("locations", facts.fingerprint), lambda: jax.jit(pure, compiler_options=SOON_RUN))
+        found = jax.tree.map(np.asarray, program(facts.constants, here))
+    chosen = [
+        Location(name, tuple(one for one, three in zip(effects, found[name]) if _moves_along(three)))
+        for name in candidates
+    ]
+    return [one for one in chosen if one.effects]
+
+
+def _moves_along(three: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:
+    """Whether locations at three points in a row are on a line, and not all the same, and precisions are."""
+    (a, b, c), (v, *others) = zip(*three)
+    straight = np.allclose(a - b, b - c, rtol=1e-9, atol=1e-9) and not np.allclose(a, b, rtol=1e-9, atol=1e-9)
+    return bool(straight and all(np.allclose(v, other, rtol=1e-9, atol=0.0) for other in others))
+
+
 def seer_of(model: Callable[[], Any]) -> Compressed | None:
     """What tells which values rows see: the model if it is compressed; a form of it with all of its rows, where these are not too
     many, if parts of it are not."""
@@ -133,7 +107,7 @@ def seer_of(model: Callable[[], Any]) -> Compressed | None:
 _MOST_ROWS = 100_000
 
 
-def apart(some: Sequence[Recentring], others: Sequence[Recentring]) -> float:
+def apart(some: Sequence[Effect], others: Sequence[Effect]) -> float:
     """By which factor the precisions of two sets of coordinates differ, in the median; infinite where sites are not the same."""
     if [(a.latent, a.site, a.place) for a in some] != [(b.latent, b.site, b.place) for b in others]:
         return np.inf
@@ -170,7 +144,7 @@ class _Facts:
         peak = line[1][_OWN] + np.where(tells, s * np.where(tells, push, 0.0) / safe, 0.0)
         return np.where(tells, safe / np.where(tells, s, 1.0) ** 2, 0.0), peak
 
-    def step(self, one: "Recentring") -> tuple[np.ndarray, bool]:
+    def step(self, one: "Effect") -> tuple[np.ndarray, bool]:
         """From here to the conditional mean, by two prior standard deviations at most; and whether that is hardly anything."""
         line = self.lines[one.site][one.place]
         m, s, p = line[1][0], _slope(line), 1.0 / self.variance
@@ -180,7 +154,7 @@ class _Facts:
         return np.clip(np.nan_to_num(step), -2.0 / np.sqrt(p), 2.0 / np.sqrt(p)), near
 
 
-def _choice(model: Compressed, name: str, here: _Facts, elsewhere: _Facts) -> Recentring | None:
+def _choice(model: Compressed, name: str, here: _Facts, elsewhere: _Facts) -> Effect | None:
     """By the site that tells most, and of what its rows see by what is put together last, which is nearest to the rows."""
     for site in sorted(here.bend, key=lambda site: float(np.nansum(here.bend[site])), reverse=True):
         for place in sorted(here.lines[site], reverse=True):
@@ -188,23 +162,22 @@ def _choice(model: Compressed, name: str, here: _Facts, elsewhere: _Facts) -> Re
             if all(map(_fits, lines)):
                 # A factor s may vanish at the one point: what is told of the value that rows see is the same at the other.
                 told = here if np.all(_slope(lines[0]) != 0.0) else elsewhere
-                return Recentring(model, name, site, place, *told.observation(site, place))
+                return Effect(model, name, site, place, *told.observation(site, place))
     return None
 
 
-def _on_the_real_line(model: Compressed) -> list[str]:
-    """Latent sites of more than one number, free of bounds, with mean and variance; nothing is computed for that."""
-    found = []
+def _on_the_real_line(model: Compressed) -> dict[str, int]:
+    """Latent sites free of bounds, with mean and variance, and their sizes; nothing is computed for that."""
+    found = {}
 
     def run() -> None:
-        seeded = handlers.substitute(handlers.seed(model, jax.random.key(0)), substitute_fn=any_value)
-        for name, site in handlers.trace(seeded).get_trace().items():
-            if site["type"] == "sample" and not site["is_observed"] and np.size(site["value"]) > 1:
+        for name, site in trace_of(model, any_value).items():
+            if site["type"] == "sample" and not site["is_observed"]:
                 transform = biject_to(site["fn"].support)
                 while isinstance(transform, IndependentTransform):
                     transform = transform.base_transform
                 if isinstance(transform, IdentityTransform) and _has_moments(site["fn"]):
-                    found.append(name)
+                    found[name] = int(np.size(site["value"]))
 
     with computing(True), numpyro_allowed():
         jax.eval_shape(run)
@@ -231,7 +204,7 @@ def _facts(model: Compressed, name: str, latents: Mapping[str, Any]) -> dict[str
     """The attributes of `_Facts`."""
     own = jnp.asarray(latents[name])
     values = [jnp.zeros_like(own), jnp.ones_like(own), own, jnp.asarray(_rng().normal(size=own.shape))]
-    prior = _trace(model, lambda site: latents.get(site["name"]))[name]["fn"]
+    prior = trace_at(model, latents)[name]["fn"]
     told: dict[str, Any] = {
         "own": own,
         "mean": prior.mean,
@@ -287,27 +260,9 @@ def _some_values(model: Compressed, spread: float) -> dict[str, Any]:
         return jnp.where(jnp.all(d.support(mean)) & jnp.all(jnp.isfinite(mean)), mean, middle)
 
     def run() -> dict[str, Any]:
-        return _latents(_trace(model, value))
+        return latents_of(trace_of(model, value))
 
     return jax.tree.map(np.asarray, jax.jit(run, compiler_options=SOON_RUN)())
-
-
-def _at(model: Callable[[], Any], free: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Values of the latent sites at free numbers, and their distributions."""
-
-    def value(site: Mapping[str, Any]) -> Any:
-        return biject_to(site["fn"].support)(free[site["name"]]) if site["name"] in free else None
-
-    trace = _trace(model, value)
-    return _latents(trace), {name: trace[name]["fn"] for name in free}
-
-
-def _trace(model: Callable[[], Any], value: Callable[[Mapping[str, Any]], Any]) -> Mapping[str, Any]:
-    return handlers.trace(handlers.substitute(handlers.seed(model, jax.random.key(0)), substitute_fn=value)).get_trace()
-
-
-def _latents(trace: Mapping[str, Any]) -> dict[str, Any]:
-    return {n: site["value"] for n, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
 
 
 def _rng() -> np.random.Generator:

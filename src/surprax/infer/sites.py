@@ -92,7 +92,7 @@ def continuous_latents(sites: Mapping[str, Site]) -> dict[str, Site]:
     return latents
 
 
-def any_value(message: dict[str, Any]) -> Any:
+def any_value(message: Mapping[str, Any]) -> Any:
     """Some value of a continuous latent site, which need not be one that its distribution could draw."""
     if message["type"] != "sample" or message["is_observed"] or message["fn"].support.is_discrete:
         return None

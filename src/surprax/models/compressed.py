@@ -100,6 +100,10 @@ class Compressed:
     def _tells_constant(self) -> bool:
         return bool(jax.config.jax_enable_x64) or abs(self.log_constant) <= SMALL_CONSTANT
 
+    def prior(self) -> None:
+        """The latent sites alone, as a model without arguments."""
+        self._program.prior()
+
     def seen(self, site: str, latents: Mapping[str, Any]) -> list[Any]:
         """What the rows of a compressed site see of the latent values, in JAX's precision: what is nearest to them comes last."""
         compact, program = self.compacts[site], self._program
@@ -217,6 +221,20 @@ class _Program:
                 if name in self.compacts:
                     self._factor(name, sites[name], memo)
                 elif name in self.names:
+                    self._say(site, memo, inputs)
+
+    def prior(self) -> None:
+        """The latent sites alone."""
+        if not self.reading.replayable:
+            model, args, kwargs = self.original
+            with handlers.block(hide_fn=lambda site: site["type"] == "sample" and site["is_observed"]):
+                model(*args, **kwargs)
+            return
+        with strict_ranks_off():
+            memo: dict[Value, Any] = dict(zip(self.constants, self.args[1]))
+            inputs = {v.name: v for v in self.reading.graph.inputs}
+            for site in self.reading.sites.values():
+                if site.kind == "latent":
                     self._say(site, memo, inputs)
 
     def _say(self, site: Site, memo: dict[Value, Any], inputs: Mapping[str, Value]) -> None:
