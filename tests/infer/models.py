@@ -45,7 +45,7 @@ def regression(x, y=None):
 
 
 def schools(effects, errors):
-    """Eight schools, centred: a funnel, which has no mode and which NUTS does not get to the end of."""
+    """Eight schools, centred: a funnel, and no mode."""
     mu = numpyro.sample("mu", dist.Normal(0.0, 5.0))
     tau = numpyro.sample("tau", dist.HalfCauchy(5.0))
     with numpyro.plate("school", len(effects)):

@@ -212,3 +212,22 @@ def test_product_minus_is_rounded_once(dtype: type) -> None:
             scale = abs(truth) + mp.mpf(float(np.finfo(dtype).eps)) * 2 ** (-9 if dtype is np.float32 else -24) * a * b
             assert abs(mp.mpf(float(g)) - truth) <= 2 * float(np.finfo(dtype).eps) * scale
         assert float(jax.jit(el.product_minus)(jnp.float32(3e38), jnp.float32(10.0), jnp.float32(1.0))) > 1e38
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_powers_of_two_are_exact(dtype):
+    info = np.finfo(dtype)
+    k = np.arange(info.minexp + 1, info.maxexp - 1)
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(el.power_of_two(k, dtype), np.ldexp(dtype(1.0), k))
+
+
+def test_powers_of_two_in_float64_within_a_program_of_float32():
+    """Which is compiled while JAX is told float32."""
+
+    def wide(k):
+        with jax.enable_x64(True):
+            return el.power_of_two(k, np.float64) * np.float64(1.0 + 2.0**-40)
+
+    with jax.enable_x64(False):
+        assert np.asarray(jax.jit(wide)(np.int32(60))) == 2.0**60 * (1.0 + 2.0**-40)

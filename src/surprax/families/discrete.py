@@ -9,7 +9,15 @@ import numpy as np
 from jax import Array
 
 from surprax.families.parameters import Constraint, check_parameter
-from surprax.numerics.elementary import by_dtype, expm1_minus, log1p_minus, log_ratio, logaddexp, with_derivatives
+from surprax.numerics.elementary import (
+    by_dtype,
+    expm1_minus,
+    log1p_minus,
+    log_ratio,
+    logaddexp,
+    power_of_two,
+    with_derivatives,
+)
 from surprax.numerics.gamma import stirling_error
 from surprax.numerics.normal import normal_quantile_from_log
 from surprax.numerics.precision import is_traced
@@ -157,7 +165,7 @@ def lattice(mean: Array, variance: Array, scale: Array, upper: Array) -> tuple[A
     even = (low > 0.0) | (width <= last)
 
     j = jnp.arange(count, dtype=mean.dtype).reshape((count,) + (1,) * mean.ndim)
-    step = jnp.ldexp(jnp.ones_like(width), jnp.ceil(jnp.log2(jnp.maximum(width / last, 1.0))).astype(jnp.int32))
+    step = power_of_two(jnp.ceil(jnp.log2(jnp.maximum(width / last, 1.0))), width.dtype)
     start = jnp.floor(low / step) * step
     stretch = jnp.maximum(width / last - 1.0, 0.0)[None] * (j / last) ** 8
     x = jnp.where(even[None], start[None] + step[None] * j, (1.0 + stretch) * j)

@@ -238,6 +238,10 @@ class ExponentialFamily(Distribution):
         """E[⟨η, T(X)⟩ − A(η)] under itself: the mean log-likelihood at a maximum, without log h. (−entropy, where h = 1.)"""
         return -self._entropy()
 
+    def _kl_given_known(self, q: Self) -> Array:
+        """KL from a member with the same `known_parameters`, which may be simpler."""
+        return self._kl(q)
+
     # Evidence and likelihood.
 
     def _known(self) -> dict[str, Any]:
@@ -356,7 +360,7 @@ def _parts(e: Moments, fit: Any, ok: Any, q: Any) -> tuple[Any, ...]:
     q, fit, ok, count, mean, gaps, log_base = align(q, fit, ok, e.count, mean, gaps, e.log_base)
     # A stand-in keeps the unused branch finite, and with it the gradients.
     fit = pick_distribution(ok, fit, jax.lax.stop_gradient(q))
-    return q, fit, ok, count, log_base, count * fit._kl(q), count * _direct(cls, q, mean, gaps)
+    return q, fit, ok, count, log_base, count * fit._kl_given_known(q), count * _direct(cls, q, mean, gaps)
 
 
 def _same_family(p: Any, q: Any) -> Any:

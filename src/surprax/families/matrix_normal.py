@@ -12,6 +12,7 @@ from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import parameter, real
 from surprax.families.scale_matrices import as_scale_tril, gram, lower_cholesky
 from surprax.families.supports import REAL_MATRIX
+from surprax.numerics.elementary import power_of_two
 from surprax.numerics.linalg import (
     beside,
     cholesky_unless_singular,
@@ -146,7 +147,7 @@ class MatrixNormal(Distribution):
             jnp.sum(jnp.tril(solve_lower_matrix(q.scale_tril_column, self.scale_tril_column)) ** 2, axis=(-1, -2)) / p
         )
         power = jnp.round(jnp.log2(jax.lax.stop_gradient(jnp.where(jnp.isfinite(root) & (root > 0), root, 1.0))))
-        two = beside(jnp.ldexp(jnp.ones_like(power), power.astype(jnp.int32)), 2)
+        two = beside(power_of_two(power, power.dtype), 2)
         row, column = two * self.scale_tril_row, self.scale_tril_column / two
         w = solve_lower_matrix(q.scale_tril_column, column - q.scale_tril_column)
         beyond = (jnp.sum(jnp.tril(w) ** 2, axis=(-1, -2)) + 2.0 * jnp.sum(diagonal(w), axis=-1)) / p  # τ − 1

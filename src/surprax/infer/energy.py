@@ -103,18 +103,23 @@ class Energy:
 
     @functools.cached_property
     def _values(self) -> Hoisted:
-        return Hoisted(
-            lambda z: constrain_fn(self._model, (), {}, self._free(z)[0], return_deterministic=True),
-            jnp.zeros(self.size),
-        )
+        def values(z: Array) -> tuple[Any, Array]:
+            free, log_volume = self._free(z)
+            return constrain_fn(self._model, (), {}, free, return_deterministic=True), jnp.asarray(log_volume, z.dtype)
+
+        return Hoisted(values, jnp.zeros(self.size))
 
     def values(self, z: np.ndarray) -> dict[str, np.ndarray]:
         """Latent and deterministic sites of the model at points z of shape (n, d): arrays of shape (n, …), by name."""
+        return self.values_and_volumes(z)[0]
+
+    def values_and_volumes(self, z: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The same, and log |∂ the model's own free numbers / ∂z|, shape (n,): 0 where z is those."""
         values = self._values
         pure = values.pure
         program = kept(("values", values.fingerprint), lambda: jax.jit(jax.vmap(pure, in_axes=(None, 0))))
-        found = in_blocks(functools.partial(program, values.constants), z.astype(self.dtype))
-        return {name: found[name] for name in self._order if name in found}
+        found, log_volume = in_blocks(functools.partial(program, values.constants), z.astype(self.dtype))
+        return {name: found[name] for name in self._order if name in found}, log_volume
 
     def at(self, z: np.ndarray) -> np.ndarray:
         """U at points z of shape (n, d), shape (n,)."""

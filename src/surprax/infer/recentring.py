@@ -17,6 +17,7 @@ from surprax.infer.scopes import computing, numpyro_allowed
 from surprax.infer.sites import any_value
 from surprax.models import Compressed
 from surprax.models.compressed import rewrite
+from surprax.models.reading import Site
 from surprax.numerics.compilation import SOON_RUN
 
 __all__ = ["apart", "effects_of", "locations_of", "seer_of"]
@@ -96,12 +97,16 @@ def _moves_along(three: Sequence[tuple[np.ndarray, np.ndarray]]) -> bool:
 def seer_of(model: Callable[[], Any]) -> Compressed | None:
     """What tells which values rows see: the model if it is compressed; a form of it with all of its rows, where these are not too
     many, if parts of it are not."""
-    if not isinstance(model, Compressed):
+    if not isinstance(model, Compressed) or any(site.discrete for site in _of_kind(model, "latent")):
         return None
-    observed = [site for site in model.reading.sites.values() if site.kind == "observed"]
+    observed = _of_kind(model, "observed")
     if len(model.compacts) < len(observed) and max(site.rows for site in observed) <= _MOST_ROWS:
         return rewrite(*model.original, np.inf)
     return model if model.compacts else None
+
+
+def _of_kind(model: Compressed, kind: str) -> list[Site]:
+    return [site for site in model.reading.sites.values() if site.kind == kind]
 
 
 _MOST_ROWS = 100_000

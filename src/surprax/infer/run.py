@@ -175,20 +175,25 @@ def _nuts(task: _Task) -> Posterior:
         )
     energy = frame.energy
     with energy.scope():
-        values = energy.values(chains.z.reshape(-1, energy.size))
+        values, log_volume = energy.values_and_volumes(chains.z.reshape(-1, energy.size))
         log_offset = task.fast.log_offset  # which depends on the precision
     draws = {name: value.reshape(*task.shape, *value.shape[1:]) for name, value in values.items()}
-    statistics = _completed(chains.statistics, log_offset, task.max_tree_depth)
+    statistics = _completed(chains.statistics, log_offset, log_volume.reshape(task.shape), task.max_tree_depth)
     latent = {name: draws[name] for name in energy.names}
     troubles = trouble_with_chains(latent, statistics)
     return task.posterior(Draws(draws), "nuts", statistics=statistics, warnings=troubles)
 
 
-def _completed(statistics: dict[str, np.ndarray], log_offset: float, max_tree_depth: int) -> dict[str, np.ndarray]:
-    """Statistics of a rewritten model with the log-densities of the original one, and the depth of trajectories."""
+def _completed(
+    statistics: dict[str, np.ndarray], log_offset: float, log_volume: np.ndarray, max_tree_depth: int
+) -> dict[str, np.ndarray]:
+    """Statistics with the log-density of the plain model in its own free numbers, and the depth of trajectories.
+
+    The energy stays that in which trajectories ran, which is what its changes are compared by (BFMI), but for a constant.
+    """
     depth = np.log2(statistics["n_steps"]).astype(int) + 1
     return statistics | {
-        "lp": statistics["lp"].astype(np.float64) + log_offset,
+        "lp": statistics["lp"].astype(np.float64) - log_volume + log_offset,
         "energy": statistics["energy"].astype(np.float64) - log_offset,
         "tree_depth": depth,
         "reached_max_tree_depth": depth >= max_tree_depth,

@@ -41,6 +41,7 @@ __all__ = [
     "logaddexp",
     "logsumexp",
     "polynomial",
+    "power_of_two",
     "product_minus",
     "scale_divergence",
     "softmin",
@@ -312,6 +313,23 @@ def xlog1py(x: Array, y: Array) -> Array:
 
 
 # Sums of exponentials -------------------------------------------------------------------------------------------------
+
+
+def power_of_two(exponent: ArrayLike, dtype: Any) -> Array:
+    """2ᵏ to the last bit, as a product of squares of squares of 2; k are whole numbers.
+
+    Domain: k for which 2ᵏ and 2⁻ᵏ are normal numbers of the dtype. (`jnp.exp2` is inexact on CPUs, and `jnp.ldexp` of JAX 0.12
+    takes float64 for float32 in a program that is compiled while JAX is told float32.)
+
+    >>> print(power_of_two(jnp.array([-3, 0, 100]), jnp.float32))
+    [1.2500000e-01 1.0000000e+00 1.2676506e+30]
+    """
+    k = jnp.asarray(exponent).astype(jnp.int32)
+    size = jnp.abs(k)
+    power = jnp.ones(size.shape, dtype)
+    for bit in range(7 if jnp.finfo(dtype).bits == 32 else 10):
+        power = power * jnp.where((size >> bit) & 1, jnp.asarray(2.0 ** (2**bit), dtype), jnp.ones((), dtype))
+    return jnp.where(k < 0, 1.0 / power, power)
 
 
 def _gap(x: Array, y: Array) -> Array:
