@@ -231,3 +231,11 @@ def test_powers_of_two_in_float64_within_a_program_of_float32():
 
     with jax.enable_x64(False):
         assert np.asarray(jax.jit(wide)(np.int32(60))) == 2.0**60 * (1.0 + 2.0**-40)
+
+
+def test_argmax_is_numpys():
+    x = np.random.default_rng(0).integers(0, 4, (5, 6, 7)).astype(np.float32)
+    x[0, 0, 3] = NAN
+    for axis in (0, 1, -1):
+        np.testing.assert_array_equal(el.argmax(x, axis), np.argmax(x, axis))
+        np.testing.assert_array_equal(el.argmax(x, axis, keepdims=True), np.argmax(x, axis, keepdims=True))

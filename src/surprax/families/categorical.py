@@ -15,7 +15,7 @@ from surprax.families.fitting import make_evidence
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import Constraint, check_parameter, parameter, probability, real
 from surprax.families.supports import NONNEGATIVE_INTEGERS, Support
-from surprax.numerics.elementary import expm1_minus, log1mexp, logaddexp
+from surprax.numerics.elementary import argmax, expm1_minus, log1mexp, logaddexp
 from surprax.numerics.precision import is_traced
 
 __all__ = ["Categorical", "log_probabilities", "log_weight"]
@@ -58,7 +58,7 @@ def log_probabilities(owner: str, probs: Any, logits: Any) -> Any:
 
 def _normalised(logits: Array) -> Array:
     """Log-probabilities. That of the likeliest may be small: it comes from what the others have, not as a difference."""
-    first = jnp.argmax(logits, axis=-1, keepdims=True)
+    first = argmax(logits, axis=-1, keepdims=True)
     others = jnp.arange(logits.shape[-1]).reshape((1,) * (logits.ndim - 1) + (-1,)) != first
     leader = jnp.sum(jnp.where(others, 0.0, logits), axis=-1, keepdims=True)
     # Its own gap is 0, or NaN where that of others would be; without a derivative, of which nothing would be left.
@@ -151,7 +151,7 @@ class Categorical(ExponentialFamily):
 
     def _mode(self) -> Any:
         logits = self._log_probs
-        first = jnp.argmax(logits, axis=-1).astype(logits.dtype)
+        first = argmax(logits, axis=-1).astype(logits.dtype)
         return jnp.where(jnp.any(jnp.isnan(logits), axis=-1), jnp.nan, first)
 
     # Distribution function.

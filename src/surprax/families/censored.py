@@ -13,6 +13,7 @@ from surprax.families.outcomes import Outcome
 from surprax.families.parameters import components, parameter
 from surprax.families.supports import Support
 from surprax.families.truncated import Truncated
+from surprax.numerics.elementary import argmax
 
 __all__ = ["Censored"]
 
@@ -109,7 +110,7 @@ class Censored(Distribution):
             jnp.broadcast_arrays(*(jnp.where(jnp.isinf(v), inner, v) for v in (inner, s.lower, s.upper)))
         )
         heights = jnp.stack([self._log_density(place) for place in places])
-        return jnp.take_along_axis(places, jnp.argmax(heights, axis=0)[None], axis=0)[0]
+        return jnp.take_along_axis(places, argmax(heights, axis=0)[None], axis=0)[0]
 
     # Distribution function.
 

@@ -28,6 +28,7 @@ from surprax.numerics.dirichlet import (
     solve_mean_logs,
     total,
 )
+from surprax.numerics.elementary import argmax
 from surprax.numerics.gamma import trigamma
 
 __all__ = ["Dirichlet"]
@@ -113,7 +114,7 @@ class Dirichlet(ExponentialFamily):
         a = self.concentration
         above = jnp.maximum(a - 1.0, 0.0)
         some = jnp.sum(above, axis=-1, keepdims=True)
-        alone = jax.nn.one_hot(jnp.argmax(a, axis=-1), a.shape[-1], dtype=a.dtype)
+        alone = jax.nn.one_hot(argmax(a, axis=-1), a.shape[-1], dtype=a.dtype)
         flat = jnp.all(a == 1, axis=-1, keepdims=True)
         return jnp.where(some > 0, above / jnp.where(some > 0, some, 1.0), jnp.where(flat, 1.0 / a.shape[-1], alone))
 

@@ -17,7 +17,7 @@ from surprax.families.exponential import ExponentialFamily
 from surprax.families.outcomes import Outcome, Reason
 from surprax.families.parameters import count, parameter
 from surprax.families.supports import COUNTS, Region
-from surprax.numerics.elementary import by_dtype, expm1_minus, log1mexp, log_ratio, with_derivatives
+from surprax.numerics.elementary import argmax, by_dtype, expm1_minus, log1mexp, log_ratio, with_derivatives
 from surprax.numerics.gamma import log_factorial
 from surprax.numerics.precision import is_traced
 from surprax.numerics.shapes import sum_of_components
@@ -180,7 +180,7 @@ class Multinomial(ExponentialFamily):
 
         def add(_: int, x: Array) -> Array:
             left = self._trials - jnp.sum(x, axis=-1, keepdims=True)
-            best = jax.nn.one_hot(jnp.argmax(mean / (x + 1.0), axis=-1), size, dtype=x.dtype)
+            best = jax.nn.one_hot(argmax(mean / (x + 1.0), axis=-1), size, dtype=x.dtype)
             return x + jnp.where(left > 0, best, 0.0)
 
         mode = jax.lax.fori_loop(0, size - 1, add, jnp.floor(mean))

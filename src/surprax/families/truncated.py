@@ -20,7 +20,7 @@ from surprax.families.confined import (
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import components, parameter
 from surprax.families.supports import Support
-from surprax.numerics.elementary import expm1_minus, log1mexp, logaddexp
+from surprax.numerics.elementary import argmax, expm1_minus, log1mexp, logaddexp
 
 __all__ = ["Truncated"]
 
@@ -126,7 +126,7 @@ class Truncated(Distribution):
         middle = jnp.clip(self.base._mode(), s.lower, s.upper)
         ends = (jnp.where(jnp.isfinite(v), v, middle) for v in (middle, s.lower, s.upper))
         places = jnp.stack(jnp.broadcast_arrays(*ends))
-        best = jnp.argmax(jax.vmap(self.base._log_density)(places), axis=0)
+        best = argmax(jax.vmap(self.base._log_density)(places), axis=0)
         return jnp.take_along_axis(places, best[None], axis=0)[0]
 
     # Distribution function.

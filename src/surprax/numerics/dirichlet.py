@@ -21,6 +21,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from surprax.numerics.elementary import (
+    argmax,
     as_floats,
     difference_of_products,
     is_near,
@@ -283,7 +284,7 @@ def _beyond_in_p(c: Array, a: Array) -> Array:
 @with_gradients(_beyond_in_q, _beyond_in_p)
 def _beyond_multinomial(c: Array, a: Array) -> Array:
     """The divergences of the shapes beyond Poisson, that of the totals subtracted: from it first that of the largest."""
-    largest = jnp.arange(a.shape[-1]) == jnp.argmax(a, axis=-1)[..., None]
+    largest = jnp.arange(a.shape[-1]) == argmax(a, axis=-1)[..., None]
     b, d = (jnp.sum(jnp.where(largest, v, 0.0), axis=-1) for v in (a, c))
     a_rest, c_rest = (jnp.sum(jnp.where(largest, 0.0, v), axis=-1) for v in (a, c))
     change = jnp.sum(jnp.where(largest, 0.0, c - a), axis=-1)
@@ -380,7 +381,7 @@ def concentration_from_mean_logs(m: Array) -> Array:
     the implicit function.
     """
     fixed = lax.stop_gradient(m)
-    largest = jnp.arange(m.shape[-1]) == jnp.argmax(fixed, axis=-1)[..., None]
+    largest = jnp.arange(m.shape[-1]) == argmax(fixed, axis=-1)[..., None]
     room = -jnp.sum(jnp.where(largest, jnp.expm1(fixed), jnp.exp(fixed)), axis=-1)
     possible = (room > 0) & jnp.all(fixed > -jnp.inf, axis=-1)
     keep = possible[..., None]

@@ -22,6 +22,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 __all__ = [
+    "argmax",
     "as_floats",
     "atanh_tail",
     "by_dtype",
@@ -313,6 +314,20 @@ def xlog1py(x: Array, y: Array) -> Array:
 
 
 # Sums of exponentials -------------------------------------------------------------------------------------------------
+
+
+def argmax(x: Array, axis: int = -1, *, keepdims: bool = False) -> Array:
+    """The index of the first greatest entry, or of the first NaN, in int32.
+
+    (`jnp.argmax` of JAX 0.12 takes float64 for float32 in a program that is compiled while JAX is told float32.)
+
+    >>> argmax(jnp.array([[1.0, 3.0, 2.0]])).tolist()
+    [1]
+    """
+    axis = axis % x.ndim
+    best = (x == jnp.max(x, axis=axis, keepdims=True)) | jnp.isnan(x)
+    places = jax.lax.broadcasted_iota(jnp.int32, x.shape, axis)
+    return jnp.min(jnp.where(best, places, x.shape[axis] - 1), axis=axis, keepdims=keepdims)
 
 
 def power_of_two(exponent: ArrayLike, dtype: Any) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 from jax.lax import fori_loop, stop_gradient
 
-from surprax.numerics.elementary import by_dtype
+from surprax.numerics.elementary import argmax, by_dtype
 
 __all__ = ["Grid", "draw_on_grid", "grid_on_line", "grid_on_plane", "log_total", "settled"]
 
@@ -65,7 +65,7 @@ def _locate(log_f: Callable[[Array], Array], start: Array, width: Array) -> tupl
         values = _finite(log_f(centre[None] + width[None] * offsets))
         low, peak, high = values[middle - 1], values[middle], values[middle + 1]
         fall, lean = peak - 0.5 * (low + high), 0.5 * (high - low)
-        best = jnp.argmax(values, axis=0)
+        best = argmax(values, axis=0)
         here = (best == middle) & jnp.isfinite(peak)
         factor = jnp.where(fall > 2.0, 0.25, jnp.where(fall < 0.02, 4.0, 1.0))
         fits = here & (factor == 1.0)
