@@ -14,7 +14,7 @@ from tests.models.oracle import latents
 import surprax as sx
 from surprax.infer.diagnostics import ess
 
-CHAINS, WARMUP, DRAWS = 2, 500, 1_000
+CHAINS, WARMUP, DRAWS = 4, 500, 1_000
 
 FEWEST = 200
 """Effective draws of both, without which a comparison says nothing."""
@@ -49,8 +49,8 @@ AT_LENGTH = (
     "weighted-coins",
     "student-t-of-rounded-values",
     "five-outcomes",
-    "correlated-varying-effects",
-    "intercepts-and-an-interaction",
+    "lines-of-three-outcomes",
+    "log-normal-regression",
     "scales-by-group-around-a-line",
     "multivariate-regression",
     "two-lines-put-together",
