@@ -13,7 +13,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-__all__ = ["CENTRED", "MODELS", "Model", "Ridge", "Values"]
+__all__ = ["CENTRED", "HIERARCHIES", "MODELS", "Model", "Ridge", "Values"]
 
 type Values = dict[str, Any]
 """Arrays by latent site."""
@@ -228,3 +228,67 @@ class Ridge:
         """The largest error of differences from the middle."""
         energies, middle = np.asarray(energies, np.float64), len(truth) // 2
         return float(np.max(np.abs(energies - energies[middle] - (truth - truth[middle]))))
+
+
+# Few rows, and a posterior that is hard to explore.
+
+
+def eight_schools(y: Any, se: Any) -> None:
+    """Rubin's (1981) coaching effects, written centred: the funnel of every textbook."""
+    mu, tau = numpyro.sample("mu", dist.Normal(0.0, 5.0)), numpyro.sample("tau", dist.HalfCauchy(5.0))
+    with numpyro.plate("schools", len(y)):
+        theta = numpyro.sample("theta", dist.Normal(mu, tau))
+        numpyro.sample("y", dist.Normal(theta, se), obs=y)
+
+
+def mixed_logistic(group: Any, x: Any, y: Any) -> None:
+    """Thirty groups that hardly differ, and a covariate that never repeats: nothing can be compressed."""
+    mu, tau = numpyro.sample("mu", dist.Normal(0.0, 5.0)), numpyro.sample("tau", dist.HalfNormal(2.0))
+    b = numpyro.sample("b", dist.Normal(0.0, 1.0))
+    with numpyro.plate("groups", GROUPS):
+        a = numpyro.sample("a", dist.Normal(mu, tau))
+    with numpyro.plate("rows", len(y)):
+        numpyro.sample("y", dist.Bernoulli(logits=a[group] + b * x), obs=y)
+
+
+def crossed(first: Any, second: Any, y: Any) -> None:
+    """Two crossed effects, neither written centred, with 5,000 rows to tell of them."""
+    mu = numpyro.sample("mu", dist.Normal(0.0, 5.0))
+    s, t = numpyro.sample("s", dist.HalfNormal(1.0)), numpyro.sample("t", dist.HalfNormal(1.0))
+    with numpyro.plate("firsts", 10):
+        a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+    with numpyro.plate("seconds", 15):
+        c = numpyro.sample("c", dist.Normal(0.0, 1.0))
+    sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
+    with numpyro.plate("rows", len(y)):
+        numpyro.sample("y", dist.Normal(mu + s * a[first] + t * c[second], sigma), obs=y)
+
+
+GROUPS = 30
+SCHOOLS = np.array([28, 8, -3, 7, -1, 1, 18, 12], np.float32), np.array([15, 10, 16, 11, 9, 11, 10, 18], np.float32)
+
+
+def _mixed_logistic() -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(20_240_229)
+    group, x = rng.integers(0, GROUPS, 500), rng.normal(size=500)
+    logits = 0.5 + 0.3 * rng.normal(size=GROUPS)[group] + x
+    return (
+        group.astype(np.int32),
+        x.astype(np.float32),
+        (rng.random(500) < 1.0 / (1.0 + np.exp(-logits))).astype(np.int32),
+    )
+
+
+def _crossed() -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(20_240_229)
+    first, second = rng.integers(0, 10, 5_000), rng.integers(0, 15, 5_000)
+    y = rng.normal(size=10)[first] + 0.1 * rng.normal(size=15)[second] + 0.5 * rng.normal(size=5_000)
+    return first.astype(np.int32), second.astype(np.int32), y.astype(np.float32)
+
+
+HIERARCHIES: dict[str, tuple[Callable[..., None], Callable[[], tuple[np.ndarray, ...]], str]] = {
+    "eight-schools": (eight_schools, lambda: SCHOOLS, "eight schools, centred"),
+    "mixed-logistic": (mixed_logistic, _mixed_logistic, "mixed logistic regression, 500 rows, centred"),
+    "crossed-effects": (crossed, _crossed, "crossed effects, 5,000 rows, not centred"),
+}
+"""By name: a model, its data, and what it is in words."""

@@ -18,9 +18,11 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from matplotlib.figure import Figure
+from numpyro.infer import MCMC, NUTS
 from numpyro.infer.util import log_density
 
 import surprax as sx
+from surprax.infer.diagnostics import ess
 from surprax.plots import save_figure
 
 BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -200,6 +202,53 @@ axes.set_ylabel("log-density, nats")
 axes.legend(frameon=False)
 show(figure, "06_float32.png")
 assert np.max(np.abs(curves["compressed, float32"] - curves["plain, float64"])) < 0.05
+
+# %% [markdown]
+# ## Written either way
+#
+# Eight schools tried out a coaching programme (Rubin 1981): eight rows, so there is nothing to compress. Their effects are written
+# around a common mean, `theta ~ Normal(mu, tau)`, and where tau is small the posterior is a funnel, in which samplers get stuck;
+# textbooks say to write it another way. Because surprax has read the model, it knows which value rows see, what they tell of it and
+# what the prior does, and samples in units of these: it makes no difference how a model is written.
+
+# %%
+coaching = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
+errors = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
+
+
+def schools(y, se):
+    mu, tau = numpyro.sample("mu", dist.Normal(0.0, 5.0)), numpyro.sample("tau", dist.HalfCauchy(5.0))
+    with numpyro.plate("schools", len(y)):
+        theta = numpyro.sample("theta", dist.Normal(mu, tau))
+        numpyro.sample("y", dist.Normal(theta, se), obs=y)
+
+
+ours = sx.infer(schools, coaching, errors, key=jax.random.key(8), progress=False)
+usual = MCMC(
+    NUTS(schools), num_warmup=1000, num_samples=1000, num_chains=4, chain_method="sequential", progress_bar=False
+)
+usual.run(jax.random.key(9), coaching, errors)
+drawn = {"surprax": ours.draws, "NumPyro": usual.get_samples(group_by_chain=True)}
+lost = {"surprax": ours.statistics["diverging"], "NumPyro": usual.get_extra_fields()["diverging"]}
+effective = {name: float(ess(np.asarray(draws["tau"]))) for name, draws in drawn.items()}
+for name in drawn:
+    print(
+        f"{name:8s} {effective[name]:6,.0f} effective draws of tau out of 4,000, {int(np.sum(lost[name]))} divergences"
+    )
+assert effective["surprax"] > 2_000 > effective["NumPyro"]
+assert not np.any(lost["surprax"])
+
+# %%
+figure = Figure(figsize=(7.5, 3.4), layout="constrained")
+for axes, (name, draws), colour in zip(figure.subplots(1, 2, sharex=True, sharey=True), drawn.items(), (BLUE, RED)):
+    axes.plot(
+        np.ravel(draws["theta"][..., 0]), np.log(np.ravel(draws["tau"])), ".", color=colour, markersize=2, alpha=0.4
+    )
+    axes.set_title(name, fontsize=10)
+    axes.set_xlabel("theta[0]")
+    axes.set_ylabel("log tau")
+    axes.label_outer()
+show(figure, "06_funnel.png")
 
 # %% [markdown]
 # ## What is left alone

@@ -177,7 +177,8 @@ def _errors(model: Any, args: Any, kwargs: Any, compressed: Any) -> dict[str, fl
     for point in points:
         (plain, slope), (fast, other), _ = jax.tree.map(np.asarray, compared(point, True))
         size = max((float(np.max(np.abs(s), initial=0.0)) for s in slope.values()), default=0.0)
-        apart = max((float(np.max(np.abs(slope[n] - other[n]), initial=0.0)) for n in slope), default=0.0)
+        with np.errstate(invalid="ignore"):  # both may be infinite
+            apart = max((float(np.max(np.abs(slope[n] - other[n]), initial=0.0)) for n in slope), default=0.0)
         gradient = apart / max(size, 1.0) if math.isfinite(size) else 0.0
         for name in names:
             a, b = float(plain[name]), float(fast[name])
