@@ -202,7 +202,9 @@ def judge(seed: int, count: int = 3) -> Verdict:
         plain = evaluate(model, args, kwargs, at)
         assert np.all(np.isfinite(plain.log_densities)), f"{description}: {plain.log_densities}"
         ranks = ranks_kept(model, args, kwargs, at[0])
-        theirs = latents(model, args, kwargs)  # NumPyro draws values for that, which may promote ranks where energies do not
+        theirs = latents(
+            model, args, kwargs
+        )  # NumPyro draws values for that, which may promote ranks where energies do not
     try:
         with double_precision(ranks):
             fast = sx.compress(model, *args, **kwargs)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -239,3 +240,20 @@ def test_only_what_is_worth_it_is_rewritten():
     few = sx.plan(line, GROUP[:12], X[:12], Y[:12])
     assert few["y"].rule is None
     assert "numbers would become" in few["y"].reason
+
+
+@pytest.mark.parametrize("family", ["Normal", "Poisson"])
+def test_a_reason_says_how_it_counts_rows(family):
+    """Row 201 of the data is number 100 of those that are not masked."""
+    y = np.where(np.arange(300) == 201, {"Normal": np.nan, "Poisson": -1}[family], 1.0)
+
+    def model():
+        rate = numpyro.sample("rate", dist.Gamma(2.0, 1.0))
+        with numpyro.plate("rows", 300), numpyro.handlers.mask(mask=np.arange(300) % 2 == 1):
+            numpyro.sample("y", dist.Normal(rate, 1.0) if family == "Normal" else dist.Poisson(rate), obs=y)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPyro's, of values outside of the support
+        reason = sx.plan(model)["y"].reason
+    assert "row 100 is" in reason
+    assert "masked are left out" in reason

@@ -57,7 +57,7 @@ def compress_site(site: Site, memo: dict[Value, Any], gain: float = GAIN) -> Com
     try:
         return _Observed(site, memo, gain).compressed()
     except ValueError as error:  # observations that the family does not take
-        return Kept(str(error))
+        return Kept(f"{error}{'' if site.mask is None else ' (Rows that are masked are left out in this count.)'}")
 
 
 class _Observed:
@@ -89,6 +89,10 @@ class _Observed:
     def most(self) -> int:
         """How many cells are worth it."""
         return self.number if self.gain >= 1 else int(self.gain * self.number)
+
+    def row(self, place: int) -> str:
+        """A row in words, by its place among those that count."""
+        return f"row {place if self.rows.kept is None else self.rows.kept[place]}"
 
     def y(self) -> np.ndarray:
         return np.asarray(self.values.values)
@@ -202,10 +206,11 @@ class _Observed:
             return self._why(rowwise[0])
         if not np.isfinite(np.sum(y, dtype=np.float64)):
             first = int(np.argmin(np.isfinite(y)))
-            return f"row {first} of what it observes is {y[first]}"
+            return f"{self.row(first)} of what it observes is {y[first]}"
         if self.site.family.__name__ == "LogNormal":  # type: ignore[union-attr]
             if not np.min(y) > 0:
-                return f"row {int(np.argmin(y))} of what it observes is {np.min(y):g}, and LogNormal lives on positive numbers"
+                least = self.row(int(np.argmin(y)))
+                return f"{least} of what it observes is {np.min(y):g}, and LogNormal lives on positive numbers"
             y = np.log(y, dtype=np.float64)
             constant = -float(np.sum(y if self.weights is None else self.weights * y))
         return gaussian_linear(self.site.name, y, self.weights, location, scale, constant)
@@ -213,7 +218,7 @@ class _Observed:
     def multivariate(self) -> Compact | str:
         y = np.asarray(self.y(), np.float64)
         if not np.all(np.isfinite(y)):
-            return f"row {int(np.argwhere(~np.isfinite(y))[0, 0])} of what it observes is not finite"
+            return f"{self.row(int(np.argwhere(~np.isfinite(y))[0, 0]))} of what it observes is not finite"
         location, factor = self.parameters["loc"], self.parameters["scale_tril"]
         return multivariate_linear(self.site.name, self.site.rows, y, self.weights, location, factor)
 
