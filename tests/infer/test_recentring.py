@@ -216,6 +216,41 @@ def test_sites_that_rows_do_not_see_along_a_line_have_none():
     assert [one for one in effects_of(fast) if one.place != 0] == []
 
 
+@pytest.mark.parametrize(("location", "effect"), [(dist.Cauchy(0.0, 5.0), True), (dist.Normal(0.0, 5.0), False)])
+def test_priors_without_moments_give_no_coordinates(location, effect):
+    """A Cauchy distribution has no mean, and that with one degree of freedom no variance."""
+
+    def model(group, y):
+        mu = numpyro.sample("mu", location)
+        with numpyro.plate("groups", GROUPS):
+            z = numpyro.sample("z", dist.Normal(mu, 1.0) if effect else dist.StudentT(1.0, mu, 1.0))
+        with numpyro.plate("rows", len(y)):
+            numpyro.sample("y", dist.Normal(z[group], 1.0), obs=y)
+
+    fast = sx.compress(model, *data(500))
+    effects = effects_of(fast)
+    assert [one.latent for one in effects] == (["z"] if effect else [])
+    assert locations_of(fast, effects) == []
+    assert frame_of(fast).modes
+
+
+def test_a_distribution_of_the_users_own_that_tells_no_moments():
+    class Own(dist.Normal):
+        @property
+        def variance(self):
+            raise AttributeError("nobody has asked for it yet")
+
+    def model(group, y):
+        with numpyro.plate("groups", GROUPS):
+            z = numpyro.sample("z", Own(0.0, 1.0))
+        with numpyro.plate("rows", len(y)):
+            numpyro.sample("y", dist.Normal(z[group], 1.0), obs=y)
+
+    fast = sx.compress(model, *data(500))
+    assert effects_of(fast) == []
+    assert frame_of(fast).modes
+
+
 SCHOOLS = (
     np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0]),
     np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0]),

@@ -36,7 +36,7 @@ from numpyro.distributions import biject_to
 
 from surprax.models import Compressed
 
-__all__ = ["Coordinate", "Effect", "Location", "Trace", "latents_of", "moved", "trace_at", "trace_of"]
+__all__ = ["Coordinate", "Effect", "Location", "Trace", "latents_of", "moments_of", "moved", "trace_at", "trace_of"]
 
 type Trace = Mapping[str, Mapping[str, Any]]
 """What NumPyro's handlers tell of the sites of a model."""
@@ -178,7 +178,13 @@ def _at(model: Compressed, free: Mapping[str, Any]) -> Trace:
     )
 
 
-def _prior(trace: Trace, name: str) -> tuple[Any, Any]:
-    """Mean and precision."""
+def moments_of(trace: Trace, name: str) -> tuple[Any, Any]:
+    """Mean and variance of a site's prior, for the values of the sites that it depends on."""
     prior = trace[name]["fn"]
-    return prior.mean, 1.0 / prior.variance
+    return jnp.asarray(prior.mean, jnp.result_type(float)), jnp.asarray(prior.variance, jnp.result_type(float))
+
+
+def _prior(trace: Trace, name: str) -> tuple[Array, Array]:
+    """Mean and precision."""
+    mean, variance = moments_of(trace, name)
+    return mean, 1.0 / variance

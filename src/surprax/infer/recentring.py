@@ -11,7 +11,7 @@ from jax import Array
 from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import IdentityTransform, IndependentTransform
 
-from surprax.infer.coordinates import Effect, Location, latents_of, trace_at, trace_of
+from surprax.infer.coordinates import Effect, Location, latents_of, moments_of, trace_at, trace_of
 from surprax.infer.programs import Hoisted, kept
 from surprax.infer.scopes import computing, numpyro_allowed
 from surprax.infer.sites import any_value
@@ -74,15 +74,18 @@ def locations_of(model: Compressed, effects: Sequence[Effect]) -> list[Location]
                 name: [{**latents, name: latents[name] + k * step[name]} for k in range(3)] for name in candidates
             }
             traces = {name: [trace_at(model, at) for at in points[name]] for name in candidates}
-            return {name: [[one.location(trace) for trace in traces[name]] for one in effects] for name in candidates}
+            lines = {name: [[one.location(trace) for trace in traces[name]] for one in effects] for name in candidates}
+            priors = {name: [moments_of(trace, name) for trace in traces[name]] for name in candidates}
+            return {"lines": lines, "priors": priors}
 
         facts = Hoisted(told, here)
         pure = facts.pure
         program = kept(("locations", facts.fingerprint), lambda: jax.jit(pure, compiler_options=SOON_RUN))
         found = jax.tree.map(np.asarray, program(facts.constants, here))
     chosen = [
-        Location(name, tuple(one for one, three in zip(effects, found[name]) if _moves_along(three)))
+        Location(name, tuple(one for one, three in zip(effects, found["lines"][name]) if _moves_along(three)))
         for name in candidates
+        if all(_are_moments(*prior) for prior in found["priors"][name])
     ]
     return [one for one in chosen if one.effects]
 
@@ -98,6 +101,8 @@ def seer_of(model: Callable[[], Any]) -> Compressed | None:
     """What tells which values rows see: the model if it is compressed; a form of it with all of its rows, where these are not too
     many, if parts of it are not."""
     if not isinstance(model, Compressed) or any(site.discrete for site in _of_kind(model, "latent")):
+        return None
+    if not any(size > 1 for size in _on_the_real_line(model).values()):
         return None
     observed = _of_kind(model, "observed")
     if len(model.compacts) < len(observed) and max(site.rows for site in observed) <= _MOST_ROWS:
@@ -161,6 +166,8 @@ class _Facts:
 
 def _choice(model: Compressed, name: str, here: _Facts, elsewhere: _Facts) -> Effect | None:
     """By the site that tells most, and of what its rows see by what is put together last, which is nearest to the rows."""
+    if not all(_are_moments(facts.mean, facts.variance) for facts in (here, elsewhere)):
+        return None
     for site in sorted(here.bend, key=lambda site: float(np.nansum(here.bend[site])), reverse=True):
         for place in sorted(here.lines[site], reverse=True):
             lines = here.lines[site][place], elsewhere.lines[site][place]
@@ -190,10 +197,29 @@ def _on_the_real_line(model: Compressed) -> dict[str, int]:
 
 
 def _has_moments(d: Any) -> bool:
+    return _told_mean(d) is not None and _told_variance(d) is not None
+
+
+def _told_mean(d: Any) -> Any:
+    """None where a distribution, which may be a user's own, does not tell its mean for each of its entries."""
+    return _told(lambda: d.mean, d.shape())
+
+
+def _told_variance(d: Any) -> Any:
+    return _told(lambda: d.variance, d.shape())
+
+
+def _told(moment: Callable[[], Any], shape: tuple[int, ...]) -> Any:
     try:
-        return np.shape(d.mean) == np.shape(d.variance) == d.shape()
-    except NotImplementedError:
-        return False
+        value = moment()
+    except (NotImplementedError, AttributeError, TypeError):
+        return None
+    return value if np.shape(value) == shape else None
+
+
+def _are_moments(mean: np.ndarray, variance: np.ndarray) -> bool:
+    """Whether a prior has them, which a Cauchy distribution has not."""
+    return bool(np.all(np.isfinite(mean)) and np.all(np.isfinite(variance)) and np.all(variance > 0.0))
 
 
 _OWN = 2
@@ -209,15 +235,8 @@ def _facts(model: Compressed, name: str, latents: Mapping[str, Any]) -> dict[str
     """The attributes of `_Facts`."""
     own = jnp.asarray(latents[name])
     values = [jnp.zeros_like(own), jnp.ones_like(own), own, jnp.asarray(_rng().normal(size=own.shape))]
-    prior = trace_at(model, latents)[name]["fn"]
-    told: dict[str, Any] = {
-        "own": own,
-        "mean": prior.mean,
-        "variance": prior.variance,
-        "push": {},
-        "bend": {},
-        "lines": {},
-    }
+    mean, variance = moments_of(trace_at(model, latents), name)
+    told: dict[str, Any] = {"own": own, "mean": mean, "variance": variance, "push": {}, "bend": {}, "lines": {}}
     for site in model.compacts:
 
         def log_likelihood(own: Array, site: str = site) -> Array:
@@ -258,9 +277,8 @@ def _some_values(model: Compressed, spread: float) -> dict[str, Any]:
         middle = transform(jnp.asarray(spread * rng.uniform(-1.0, 1.0, transform.inverse_shape(d.shape()))))
         if spread:
             return middle
-        try:
-            mean = jnp.broadcast_to(d.mean, d.shape())
-        except NotImplementedError:
+        mean = _told_mean(d)
+        if mean is None:
             return middle
         return jnp.where(jnp.all(d.support(mean)) & jnp.all(jnp.isfinite(mean)), mean, middle)
 
