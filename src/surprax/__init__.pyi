@@ -92,6 +92,9 @@ from .models import Compressed as Compressed
 from .models import Plan as Plan
 from .models import compress as compress
 from .models import plan as plan
+from .s_values import bet as bet
+from .s_values import combine as combine
+from .s_values import s_value as s_value
 from .surprise import probability as probability
 from .surprise import surprise as surprise
 from .units import convert as convert
