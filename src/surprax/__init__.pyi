@@ -8,7 +8,9 @@ from . import models as models
 from . import numerics as numerics
 from . import plots as plots
 from . import units as units
+from .beliefs import Belief as Belief
 from .beliefs import ConjugatePrior as ConjugatePrior
+from .beliefs import Ledger as Ledger
 from .beliefs import conjugates as conjugates
 from .beliefs import log_evidence as log_evidence
 from .beliefs import predictive as predictive

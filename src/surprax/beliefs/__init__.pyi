@@ -3,3 +3,10 @@ from .conjugate import conjugates as conjugates
 from .conjugate import log_evidence as log_evidence
 from .conjugate import predictive as predictive
 from .conjugate_prior import ConjugatePrior as ConjugatePrior
+from .finite import Belief as Belief
+from .finite import Ranking as Ranking
+from .geometry import Axes as Axes
+from .geometry import Eigen as Eigen
+from .geometry import eigen as eigen
+from .ledger import Contribution as Contribution
+from .ledger import Ledger as Ledger
