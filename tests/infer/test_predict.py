@@ -95,6 +95,6 @@ def test_observations_that_are_computed_from_data():
             numpyro.sample("z", dist.Normal(mu, 1.0), obs=None if effects is None else effects / errors)
 
     posterior = infer(model, ERRORS, EFFECTS, method="map")
-    with pytest.raises(ValueError, match="'z': pass None for its data"):
+    with pytest.raises(ValueError, match="'z': pass None in the place of its data"):
         posterior.predict(ERRORS, EFFECTS, key=jax.random.key(0))
     assert posterior.predict(ERRORS, key=jax.random.key(0))["z"].shape == (1, 1000, 8)

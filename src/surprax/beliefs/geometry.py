@@ -113,7 +113,7 @@ class Geometry:
 
     def distance(self, other: Any) -> Array:
         """Length of the difference, in nats, shape batch: unchanged by evidence that both take in."""
-        return (self - other).norm() if not is_traced((self.excess, other.excess)) else self._traced_distance(other)  # type: ignore[operator]
+        return (self - other).norm() if not is_traced((self.excess, other.excess)) else self._traced_distance(other)
 
     def _traced_distance(self, other: Any) -> Array:
         self._fits(other)  # type: ignore[attr-defined]

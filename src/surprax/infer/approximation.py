@@ -38,8 +38,9 @@ class Approximation:
         with self.energy.scope():
             z, log_q = self.draw(key, n)
             log_p = -self.energy.at(z)
-            values = self.energy.values(z)
+            values, log_volume = self.energy.values_and_volumes(z)
         k, troubles = trouble_with_approximation(
             log_p - log_q, {name: values[name] for name in self.energy.names}, self.name
         )
-        return values, {"lp": log_p, "log_g": log_q}, k, [*self.troubles, *troubles]
+        # Both of the model's own free numbers.
+        return values, {"lp": log_p - log_volume, "log_g": log_q - log_volume}, k, [*self.troubles, *troubles]

@@ -180,8 +180,9 @@ def _at(model: Compressed, free: Mapping[str, Any]) -> Trace:
 
 def moments_of(trace: Trace, name: str) -> tuple[Any, Any]:
     """Mean and variance of a site's prior, for the values of the sites that it depends on."""
-    prior = trace[name]["fn"]
-    return jnp.asarray(prior.mean, jnp.result_type(float)), jnp.asarray(prior.variance, jnp.result_type(float))
+    prior, shape = trace[name]["fn"], jnp.shape(trace[name]["value"])
+    dtype = jnp.result_type(float)
+    return tuple(jnp.broadcast_to(jnp.asarray(v, dtype), shape) for v in (prior.mean, prior.variance))  # type: ignore[return-value]
 
 
 def _prior(trace: Trace, name: str) -> tuple[Array, Array]:

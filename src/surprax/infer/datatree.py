@@ -37,7 +37,12 @@ def to_datatree(
     original = posterior.original
     latent, observed = (tuple(site.name for site in original.of_kind(kind)) for kind in ("latent", "observed"))
     flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in draws.items()}
-    make = _Datasets(original, next(iter(draws.values())).shape[:2], dict(coords or {}), (*draws, *observed))
+    for name in (*draws, *observed):
+        if name in _SAMPLE:
+            raise ValueError(
+                f"A DataTree has axes chain and draw, and no variable of such a name; rename the site {name!r}."
+            )
+    make = _Datasets(original, next(iter(draws.values())).shape[:2], dict(coords or {}), (*_SAMPLE, *draws, *observed))
 
     groups = {"posterior": make.of_draws(draws)}
     groups["posterior"].attrs |= {"method": posterior.method, "exact": int(posterior.exact)}
@@ -54,6 +59,10 @@ def to_datatree(
         groups["observed_data"] = make.of_data(original.observed)
     if original.constants:
         groups["constant_data"] = make.of_data(original.constants)
+    axes = sorted({str(dim) for group in groups.values() for dim in group.dims} - set(_SAMPLE))
+    for name in coords or ():
+        if name not in axes:
+            raise ValueError(f"Coordinates are of axes: {', '.join(axes) or 'there are none'}; got some for {name!r}.")
     return xr.DataTree.from_dict(groups)
 
 

@@ -16,7 +16,7 @@ from surprax.families.normal import Normal
 from surprax.infer.anatomy import Anatomy, Latents
 from surprax.infer.blocks import in_blocks
 from surprax.infer.closed import ClosedForm, Image, Marginal, Member
-from surprax.infer.conjugate_sites import SEVERAL, entry_of_each
+from surprax.infer.dependence import SEVERAL, entries_behind, is_affine, is_smooth
 from surprax.infer.parts import Part, unflattened
 from surprax.infer.scopes import computing
 from surprax.infer.transports import AVERAGED, has_quantiles
@@ -29,6 +29,10 @@ MANY = 10_000
 _NODES = 257
 _FINE = 20_000
 _DIMENSIONS = 256
+
+_ELEMENTS = 1 << 25
+_FEWEST = 1 << 11
+"""An average over several entries is of at most so many numbers, points times elements, and of at least so many points."""
 
 
 def with_derived(anatomy: Anatomy, parts: Sequence[Part]) -> ClosedForm:
@@ -65,21 +69,26 @@ def _marginal(anatomy: Anatomy, parts: Sequence[Part], name: str, known: Mapping
     mine = [part for part in parts if set(part.shapes) & set(anatomy.parents[name])]
     center = {site: value for part in parts for site, value in part.center.items()}
 
+    node = anatomy.value_of(name)
+
     def value(latents: Latents) -> Any:
-        return anatomy.evaluate([anatomy.value_of(name)], {**center, **latents})[0]
+        return jnp.asarray(anatomy.evaluate([node], {**center, **latents})[0], jnp.float64)
 
     if not mine:
         return Constant(np.asarray(value(center), np.float64))
-    normal = _affine(value, mine) if all(part.normal for part in mine) else None
+    normal = _affine(value, mine) if all(part.normal for part in mine) and is_affine(node) else None
     if normal is not None:
         return normal
     sources = {site: known[site] for site in anatomy.parents[name]}
-    numbers = {site: int(np.prod(anatomy.shape(site), dtype=np.int64)) for site in sources}
-    function = jax.jit(lambda latents: jnp.ravel(value(latents)))
-    entry = entry_of_each(function, anatomy.inner_point(0), anatomy.inner_point(1), numbers, anatomy)
-    if not np.any(entry == SEVERAL) and all(has_quantiles(m) for m in sources.values()):
-        return OfOne(sources, value)
-    return Averaged(mine, value)
+    if all(has_quantiles(m) for m in sources.values()):
+        entries, start = {}, 0
+        for site in sources:
+            shape = anatomy.shape(site)
+            entries[site] = start + np.arange(np.prod(shape, dtype=int)).reshape(shape)
+            start += entries[site].size
+        if not np.any(entries_behind(node, entries, lambda v: anatomy.evaluate([v], {})[0]) == SEVERAL):
+            return OfOne(sources, value, is_smooth(node))
+    return Averaged(mine, value, node.size)
 
 
 @dataclass(frozen=True)
@@ -147,17 +156,19 @@ class _Along:
 class OfOne:
     """A site each of whose elements is a function of one element of another site: f(x).
 
-    Moments are integrals over the quantiles of x. Where f is monotone so are quantiles of f(x): f of those of x, or of 1 − q.
+    Moments are integrals over the quantiles of x; of a function that jumps or bends, averages over 20,000 of them. Where f is
+    monotone so are quantiles of f(x): f of those of x, or of 1 − q.
     """
 
     sources: Mapping[str, Marginal]
     value: Callable[[Latents], Any]
+    smooth: bool
 
     def mean(self) -> np.ndarray:
-        return self._whole.mean()
+        return self._whole.mean() if self.smooth else np.mean(self._fine, axis=0)
 
     def sd(self) -> np.ndarray:
-        return self._whole.sd()
+        return self._whole.sd() if self.smooth else np.std(self._fine, axis=0)
 
     def quantile(self, q: np.ndarray) -> np.ndarray:
         rises, monotone = self._directions
@@ -189,25 +200,29 @@ class Averaged:
 
     They are 65,536 points that fill a cube evenly, by way of quantiles: means are known to about 1/10,000 of a standard deviation,
     and quantiles to 1/100 (quasi-Monte Carlo; Owen 1998, scrambled Sobol points). Where quantiles of the sources are not known, or
-    there are very many numbers, they are as many draws, and means are known to 1/250.
+    there are very many numbers, they are as many draws, and means are known to 1/250. Sites of more than 512 elements have fewer
+    points, so that memory stays bounded.
     """
 
     parts: Sequence[Part]
     value: Callable[[Latents], Any]
+    size: int
 
     @functools.cached_property
     def _values(self) -> np.ndarray:
         with computing(True):
             each = jax.jit(jax.vmap(self.value))
-            found: np.ndarray = in_blocks(each, self._points())
+            found: np.ndarray = in_blocks(each, self._points(), max(self.size, 1))
         return found.astype(np.float64)
 
     def _points(self) -> dict[str, Any]:
         transports = [part.transport for part in self.parts]
         size = sum(t[0] for t in transports if t is not None)
+        most = max(_FEWEST, min(AVERAGED, _ELEMENTS // max(self.size, 1)))
+        many = 1 << (most.bit_length() - 1)
         if any(t is None for t in transports) or size > _DIMENSIONS:
-            return _draw_of(self.parts)(jax.random.key(0), AVERAGED)
-        cube = scipy.stats.qmc.Sobol(size, rng=np.random.default_rng(0)).random(AVERAGED)
+            return _draw_of(self.parts)(jax.random.key(0), many)
+        cube = scipy.stats.qmc.Sobol(size, rng=np.random.default_rng(0)).random(many)
         found: dict[str, Any] = {}
         for t in transports:
             assert t is not None

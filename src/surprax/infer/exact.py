@@ -141,6 +141,9 @@ def _ways(anatomy: Anatomy, component: Component, point: Latents) -> tuple[list[
     """Solvers that the kinds of distributions leave open, or (without any) what is in the way; no data are looked at."""
     if not component.others and len(component.latents) == 1:
         return [_untouched], ""
+    masked = [name for name in component.latents if anatomy.site(name).mask is not None]
+    if masked:
+        return [], f"the prior of {named(masked)} is masked"
     solvers: list[_Solver] = []
     trouble = conjugate_trouble(anatomy, component)
     if trouble is None:

@@ -11,13 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpyro import handlers
-from numpyro.distributions import Unit
 from numpyro.primitives import Messenger
 
 from surprax.infer.blocks import in_blocks
 from surprax.infer.programs import Hoisted, kept
 from surprax.infer.scopes import computing
-from surprax.infer.sites import Site, any_value, read_sites
+from surprax.infer.sites import Site, any_value, is_auxiliary, read_sites
 from surprax.models.detached import detached, views
 
 __all__ = ["OfDraws", "Original"]
@@ -27,7 +26,7 @@ class _Unobserved(Messenger):
     """Observed sites become free, and are drawn like any other."""
 
     def process_message(self, message: dict[str, Any]) -> None:
-        if message["type"] == "sample" and message["is_observed"] and not isinstance(message["fn"], Unit):
+        if message["type"] == "sample" and message["is_observed"] and not is_auxiliary(message["fn"]):
             message["is_observed"] = False
             message["value"] = None
 
@@ -113,7 +112,8 @@ class Original:
         for name in names:
             if self.sites[name].kind == "observed":
                 argument = self._observed_arguments.get(name)
-                remedy = f"pass {argument}=None" if argument else "pass None for its data"
+                named = argument in inspect.signature(self.model).parameters
+                remedy = f"pass {argument}=None" if named else "pass None in the place of its data"
                 raise ValueError(
                     f"What is predicted must not be observed; with these arguments the model observes {name!r}: {remedy}."
                 )

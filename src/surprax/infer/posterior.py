@@ -89,6 +89,8 @@ class Posterior:
 
     def quantile(self, q: Any, name: str | None = None) -> Any:
         """Quantiles of each element of a site, q in [0, 1]: the shape of q, and then that of the site; or of all sites, by name."""
+        if isinstance(q, str):
+            raise TypeError(f"Quantiles are of levels from 0 to 1, and then of a site: quantile(0.5, {q!r}).")
         levels = np.asarray(q, np.float64)
         if not np.all((levels >= 0.0) & (levels <= 1.0)):
             raise ValueError(f"Quantiles are of levels from 0 to 1; got {q!r}.")
@@ -136,7 +138,7 @@ class Posterior:
 
         From a closed form, or an approximation, they are fresh; from chains they are picked at random.
         """
-        return self.form.sample(as_key(key, "Drawing from a posterior"), int(n))
+        return self.form.sample(as_key(key, "Drawing from a posterior"), _count(n, "n"))
 
     # New data.
 
@@ -167,6 +169,10 @@ class Posterior:
         original, again = self.original, not (args or kwargs)
         if not again:
             original = Original(original.model, args, kwargs)
+        if num_samples is not None:
+            num_samples = _count(num_samples, "num_samples")
+        if isinstance(return_sites, str):
+            return_sites = (return_sites,)
         names = list(return_sites or (site.name for site in self.original.of_kind("observed")))
         for name in names:
             if name not in original.sites:
@@ -175,6 +181,12 @@ class Posterior:
             original.demand_unobserved(names)
         draw_key, key = jax.random.split(key)
         drawn, shape = self._to_predict_from(draw_key, num_samples)
+        for site in original.of_kind("latent"):
+            if site.name in drawn and site.shape != (known := drawn[site.name].shape[1:]):
+                raise ValueError(
+                    f"The posterior is of {site.name!r} of shape {known}; with these arguments it has shape {site.shape}. Predict"
+                    " for groups that the data have had: number them as before, and fix their number in the model."
+                )
         each = original.predictions(names, drawn, key, observed=again)
         indices = np.arange(shape[0] * shape[1])
         return {name: of(indices).reshape(*shape, *of.shape) for name, of in each.items()}
@@ -265,8 +277,13 @@ class Posterior:
             how += f"; log evidence {self.log_evidence:.6g} nats"
         return how
 
+    def _size(self, name: str) -> int:
+        """Of a site; one that the model does not tell is asked for its mean."""
+        site = self.original.sites.get(name)
+        return int(np.prod(site.shape, dtype=int)) if site is not None else int(np.size(self.form.mean(name)))
+
     def __repr__(self) -> str:
-        sizes = {name: int(np.size(self.form.mean(name))) for name in self.sites}
+        sizes = {name: self._size(name) for name in self.sites}
         shown: list[str] = []
         for name, size in sizes.items():
             if sum(sizes[other] for other in shown) + size <= _SHOWN:
@@ -279,6 +296,12 @@ class Posterior:
             parts.append(f"… and {left:,} more; summary() shows all.")
         parts += [f"Warning: {warning}" for warning in self.warnings]
         return "\n".join(parts)
+
+
+def _count(value: Any, name: str) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is a whole number, at least 1; got {value!r}.")
+    return int(value)
 
 
 def _flat(value: np.ndarray) -> np.ndarray:

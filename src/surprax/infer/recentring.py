@@ -14,7 +14,7 @@ from numpyro.distributions.transforms import IdentityTransform, IndependentTrans
 from surprax.infer.coordinates import Effect, Location, latents_of, moments_of, trace_at, trace_of
 from surprax.infer.programs import Hoisted, kept
 from surprax.infer.scopes import computing, numpyro_allowed
-from surprax.infer.sites import any_value
+from surprax.infer.sites import any_value, shape_of
 from surprax.models import Compressed
 from surprax.models.compressed import rewrite
 from surprax.models.reading import Site
@@ -274,13 +274,15 @@ def _some_values(model: Compressed, spread: float) -> dict[str, Any]:
             return None
         d = site["fn"]
         transform = biject_to(d.support)
-        middle = transform(jnp.asarray(spread * rng.uniform(-1.0, 1.0, transform.inverse_shape(d.shape()))))
+        shape = shape_of(site)
+        middle = transform(jnp.asarray(spread * rng.uniform(-1.0, 1.0, transform.inverse_shape(shape))))
         if spread:
             return middle
         mean = _told_mean(d)
         if mean is None:
             return middle
-        return jnp.where(jnp.all(d.support(mean)) & jnp.all(jnp.isfinite(mean)), mean, middle)
+        usable = jnp.all(d.support(mean)) & jnp.all(jnp.isfinite(mean))
+        return jnp.where(usable, jnp.broadcast_to(mean, shape), middle)
 
     def run() -> dict[str, Any]:
         return latents_of(trace_of(model, value))

@@ -18,6 +18,7 @@ from surprax.infer.nuts import frame_of, sample
 from surprax.infer.original import Original
 from surprax.infer.posterior import Posterior
 from surprax.infer.progress import progress_bar
+from surprax.infer.sites import continuous_latents
 from surprax.infer.svi import ROUNDS, STEPS, svi
 from surprax.models import Compressed, compress
 
@@ -66,7 +67,7 @@ def infer(
     """The posterior of a NumPyro model given its data.
 
     Args:
-        model: a NumPyro model; all its latent sites continuous, but for method "exact".
+        model: a NumPyro model, of which all latent sites are continuous.
         args, kwargs: its arguments. One with the name of an option below has to be bound first: `functools.partial(model, key=…)`.
         method: "exact": in closed form, by conjugacy, or not at all.
             "nuts": draws by Hamiltonian Monte Carlo (Hoffman & Gelman 2014), exact but for their number.
@@ -131,6 +132,8 @@ def infer(
         int(max_tree_depth),
         progress,
     )
+    if not task.original.of_kind("latent"):
+        continuous_latents(task.original.sites)
     posterior = _answer(task, method)
     say(posterior.warnings)
     return posterior
@@ -142,6 +145,7 @@ def _answer(task: _Task, method: str) -> Posterior:
         if isinstance(closed, Posterior):
             return closed
         if method == "exact":
+            continuous_latents(task.original.sites)
             raise ValueError(f'{closed} Use method="nuts" for draws.')
         # Only now is it known that randomness is needed.
         as_key(task.key, "A posterior without a closed form is sampled, which")

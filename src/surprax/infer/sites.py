@@ -12,7 +12,7 @@ from numpyro.distributions import Unit, biject_to
 
 from surprax.infer.scopes import numpyro_allowed
 
-__all__ = ["Site", "any_value", "continuous_latents", "read_sites"]
+__all__ = ["Site", "any_value", "continuous_latents", "is_auxiliary", "read_sites", "shape_of"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,19 @@ def any_value(message: Mapping[str, Any]) -> Any:
     if message["type"] != "sample" or message["is_observed"] or message["fn"].support.is_discrete:
         return None
     transform = biject_to(message["fn"].support)
-    return transform(jnp.zeros(transform.inverse_shape(message["fn"].shape())))
+    return transform(jnp.zeros(transform.inverse_shape(shape_of(message))))
+
+
+def shape_of(message: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape of the value of a sample site."""
+    return tuple(message["fn"].shape(tuple(message["kwargs"].get("sample_shape", ()))))
+
+
+def is_auxiliary(d: Any) -> bool:
+    """Whether a distribution is that of a numpyro.factor, which may be masked or expanded."""
+    while not isinstance(d, Unit) and hasattr(d, "base_dist"):
+        d = d.base_dist
+    return isinstance(d, Unit)
 
 
 def _site(name: str, message: dict[str, Any]) -> Site | None:
@@ -116,7 +128,7 @@ def _site(name: str, message: dict[str, Any]) -> Site | None:
     if kind != "sample":
         return None
     d = message["fn"]
-    if isinstance(d, Unit) or isinstance(getattr(d, "base_dist", None), Unit):
+    if is_auxiliary(d):
         return Site(name, "factor")
     rank = len(d.batch_shape)
     dims = list(_named(np.shape(value), frames, rank))
@@ -125,7 +137,7 @@ def _site(name: str, message: dict[str, Any]) -> Site | None:
             dims[axis] = event_name
     observed = message["is_observed"]
     discrete = bool(d.support.is_discrete)
-    free = () if observed or discrete else biject_to(d.support).inverse_shape(d.shape())
+    free = () if observed or discrete else biject_to(d.support).inverse_shape(shape_of(message))
     return Site(name, "observed" if observed else "latent", np.shape(value), tuple(dims), d.event_dim, discrete, free)
 
 

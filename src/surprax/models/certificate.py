@@ -82,23 +82,26 @@ def certify(compressed: Any, rewrite: Callable[..., Any]) -> Certificate | None:
         return None
     model, args, kwargs = original
     model, (args, kwargs) = detached(model), views((args, kwargs))
-    used = rows
-    if rows > ALL_ROWS:
-        part = _part(args, kwargs, rows)
-        if part is not None:
-            with strict_ranks_off():
-                thinned = rewrite(model, *part)
-            if {n: c.rule for n, c in thinned.compacts.items()} == {n: c.rule for n, c in compressed.compacts.items()}:
-                compressed, (args, kwargs), used = thinned, part, PART
-    with jax.enable_x64(True), strict_ranks_off(), jax.debug_key_reuse(False):
-        try:
-            errors = _errors(model, args, kwargs, compressed)
-        except (
-            jax.errors.JAXTypeError
-        ):  # NumPyro compares NumPy's data with the ends of a support by NumPy, which takes no tracer
-            args, kwargs = jax.tree.map(lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v, (args, kwargs))
-            errors = _errors(model, args, kwargs, compressed)
+    part = _part(args, kwargs, rows) if rows > ALL_ROWS else None
+    errors = None if part is None else _errors_of_part(model, *part, compressed, rewrite)
+    used = rows if errors is None else PART
+    if errors is None:
+        errors = _errors(model, args, kwargs, compressed)
     return Certificate(max(errors.values()), errors, DRAWS + 1, used, rows)
+
+
+def _errors_of_part(
+    model: Any, args: Any, kwargs: Any, compressed: Any, rewrite: Callable[..., Any]
+) -> dict[str, float] | None:
+    """Of a model of some of the rows; None where there is no such model, because it has rows beside those of its arguments."""
+    try:
+        with strict_ranks_off():
+            thinned = rewrite(model, args, kwargs)
+        if {n: c.rule for n, c in thinned.compacts.items()} != {n: c.rule for n, c in compressed.compacts.items()}:
+            return None
+        return _errors(model, args, kwargs, thinned)
+    except (ValueError, TypeError, IndexError):
+        return None
 
 
 def _part(args: Any, kwargs: Any, rows: int) -> tuple[Any, Any] | None:
@@ -119,6 +122,16 @@ def _part(args: Any, kwargs: Any, rows: int) -> tuple[Any, Any] | None:
 
 def _errors(model: Any, args: Any, kwargs: Any, compressed: Any) -> dict[str, float]:
     """Largest relative error by rewritten site."""
+    with jax.enable_x64(True), strict_ranks_off(), jax.debug_key_reuse(False):
+        try:
+            return _compared(model, args, kwargs, compressed)
+        except jax.errors.JAXTypeError:
+            # NumPyro compares NumPy's data with the ends of a support by NumPy, which takes no tracer.
+            args, kwargs = jax.tree.map(lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v, (args, kwargs))
+            return _compared(model, args, kwargs, compressed)
+
+
+def _compared(model: Any, args: Any, kwargs: Any, compressed: Any) -> dict[str, float]:
     names = list(compressed.compacts)
 
     def trace_at(run: Any, a: Any, k: Any, free: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-__all__ = ["Graph", "Operation", "Value", "evaluate", "frontier", "inputs_of"]
+__all__ = ["Graph", "Operation", "Value", "bound", "evaluate", "frontier", "inputs_of"]
 
 _OPENED = frozenset({"jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "remat2", "custom_lin"})
 """Calls that mean nothing but their body."""
@@ -208,15 +208,16 @@ def evaluate(
             stack.extend(missing)
             continue
         arguments = [memo[v] for v in operation.inputs]
-        results = _bound(operation, arguments)
+        results = bound(operation, arguments)
         memo.update(zip(operation.outputs, results))
         stack.pop()
     return [memo[value] for value in wanted]
 
 
-def _bound(operation: Operation, arguments: Sequence[Any]) -> Sequence[Any]:
+def bound(operation: Operation, arguments: Sequence[Any]) -> Sequence[Any]:
+    """The results of an operation on arrays."""
     primitive = operation.primitive
-    bound = primitive.get_bind_params(operation.params)
-    functions, params = bound if isinstance(bound, tuple) else ((), bound)  # a pair until JAX 0.11
+    given = primitive.get_bind_params(operation.params)
+    functions, params = given if isinstance(given, tuple) else ((), given)  # a pair until JAX 0.11
     results = primitive.bind(*functions, *(jnp.asarray(a) for a in arguments), **params)
     return results if primitive.multiple_results else [results]

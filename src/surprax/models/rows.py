@@ -34,12 +34,12 @@ from surprax.models.expressions import (
 )
 from surprax.models.graph import Operation, Value, evaluate
 
-__all__ = ["FOLLOWED", "Rows"]
+__all__ = ["ELEMENTWISE", "FOLLOWED", "SHAPES", "Rows"]
 
 ONE = -2
 """What an axis of length 1 is that is left out."""
 
-_ELEMENTWISE = frozenset(
+ELEMENTWISE = frozenset(
     """
     abs acos acosh add and asin asinh atan atan2 atanh cbrt ceil clamp convert_element_type copy copy_p
     cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt igamma igammac imag integer_pow
@@ -49,7 +49,7 @@ _ELEMENTWISE = frozenset(
     """.split()  # noqa: SIM905
 )
 
-_SHAPES = frozenset(("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose"))
+SHAPES = frozenset(("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose"))
 
 _WITHIN = frozenset(
     ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "dot_general", "slice", "concatenate", "stack")
@@ -57,7 +57,7 @@ _WITHIN = frozenset(
 """Operations that are followed where they stay within the entry of a row."""
 
 
-FOLLOWED = _ELEMENTWISE | _SHAPES | _WITHIN
+FOLLOWED = ELEMENTWISE | SHAPES | _WITHIN
 """Operations that may be followed back row by row, beside gathers."""
 
 
@@ -206,7 +206,7 @@ class Rows:
 
     def _through(self, operation: Operation, value: Value, axes: tuple[int, ...]) -> Expression:
         name = operation.name
-        if name in _ELEMENTWISE:
+        if name in ELEMENTWISE:
             return self._elementwise(operation, axes)
         rule = getattr(self, f"_through_{name}", None)
         if name.startswith("reduce_") and name in _WITHIN:
