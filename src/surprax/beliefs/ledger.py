@@ -256,20 +256,20 @@ class Ledger(Belief):
                 header = json.loads(str(archive["header"]))
                 if header["format"] != FORMAT:
                     raise KeyError("format")
-                if header["version"] > VERSION:
-                    raise ValueError(
-                        f"{os.fspath(path)} was written by a later version of surprax (format {header['version']}, this one reads"
-                        f" {VERSION}). Update surprax to read it."
-                    )
+                version, names, weights = header["version"], header["names"], header["weights"]
                 labels = None if header["labels"] is None else tuple(header["labels"])
-                many = 1 + len(header["names"])
-                parts = [(archive[f"excess_{i}"], archive[f"constant_{i}"]) for i in range(many)]
-        except (OSError, zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError, EOFError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
+                parts = [(archive[f"excess_{i}"], archive[f"constant_{i}"]) for i in range(1 + len(names))]
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, zipfile.BadZipFile, KeyError, TypeError, EOFError) as error:
             raise ValueError(f"{os.fspath(path)} is not a file that Ledger.save wrote ({error}).") from error
+        if version > VERSION:
+            raise ValueError(
+                f"{os.fspath(path)} was written by a later version of surprax (format {version}, this one reads {VERSION}). Update"
+                " surprax to read it."
+            )
         base, *others = (_read(excess, constant, labels) for excess, constant in parts)
-        return Ledger._made(base, tuple(zip(header["names"], others, header["weights"])))
+        return Ledger._made(base, tuple(zip(names, others, weights)))
 
     def __repr__(self) -> str:
         names = ", ".join(self.contributions) or "nothing yet"
