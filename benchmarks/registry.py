@@ -13,6 +13,7 @@ GROUPS = (
     "families",
     "gradients",
     "evidence",
+    "beliefs",
     "conjugate",
     "models",
     "expectation",

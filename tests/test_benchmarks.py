@@ -57,6 +57,7 @@ FEW = {
         "models/plan/hierarchical-bernoulli",
         "models/run/iid-gamma-1e6",
         "models/run/grouped-linear-1e7",
+        "models/effective/eight-schools",
         "models/float32/gamma-1e7",
     ),
 }
