@@ -3,6 +3,7 @@ from . import data as data
 from . import evidence as evidence
 from . import families as families
 from . import game as game
+from . import information as information
 from . import interop as interop
 from . import models as models
 from . import numerics as numerics

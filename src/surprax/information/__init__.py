@@ -1,0 +1,5 @@
+"""Information: entropies, divergences, capacities, of tables of probabilities, of families, and from samples."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
