@@ -11,6 +11,7 @@ from . import plots as plots
 from . import units as units
 from .beliefs import Belief as Belief
 from .beliefs import ConjugatePrior as ConjugatePrior
+from .beliefs import HiddenMarkov as HiddenMarkov
 from .beliefs import Ledger as Ledger
 from .beliefs import conjugates as conjugates
 from .beliefs import log_evidence as log_evidence

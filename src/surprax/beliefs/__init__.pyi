@@ -10,3 +10,10 @@ from .geometry import Eigen as Eigen
 from .geometry import eigen as eigen
 from .ledger import Contribution as Contribution
 from .ledger import Ledger as Ledger
+from .chain_outcomes import ChainFit as ChainFit
+from .chain_outcomes import ChainOutcome as ChainOutcome
+from .chain_outcomes import ChainReason as ChainReason
+from .chain_outcomes import Filtered as Filtered
+from .chain_outcomes import LikeliestPath as LikeliestPath
+from .chain_outcomes import Smoothed as Smoothed
+from .chains import HiddenMarkov as HiddenMarkov
