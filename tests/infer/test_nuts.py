@@ -83,8 +83,10 @@ def test_draws_depend_on_the_key_alone(heights, monkeypatch):
     assert one_after_the_other.runs == 4
     assert np.array_equal(run(key=jax.random.PRNGKey(1))["mu"], heights["mu"])
     assert not np.array_equal(run(key=jax.random.key(2))["mu"], heights["mu"])
-    with pytest.warns(InferenceWarning, match="effective draws"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InferenceWarning)  # so few draws may also look unmixed
         fewer = run(key=jax.random.key(1), num_samples=70)
+    assert any("effective draws" in warning for warning in fewer.warnings)
     assert np.array_equal(fewer["mu"], heights["mu"][:, :70])
 
 

@@ -66,7 +66,7 @@ def test_summary_as_arviz_has_it(heights):
     assert ours["mean"] == pytest.approx(theirs["mean"], rel=1e-6)
     assert ours["sd"] == pytest.approx(theirs["sd"], rel=1e-4)
     assert ours["ess_bulk"] == pytest.approx(theirs["ess_bulk"], rel=1e-4)
-    assert ours["r_hat"] == pytest.approx(theirs["r_hat"], rel=1e-6)
+    assert ours["r_hat"] == pytest.approx(theirs["r_hat"], rel=2e-5)  # theirs folds the draws in float32
     assert (ours["3%"], ours["97%"]) == pytest.approx((theirs["eti94_lb"], theirs["eti94_ub"]), rel=1e-5)
 
 
