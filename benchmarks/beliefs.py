@@ -24,9 +24,9 @@ class Absorbing:
     def __init__(self, start: np.ndarray, evidence: np.ndarray) -> None:
         self.belief, self.evidence, self.calls = sx.Belief(start), jnp.asarray(evidence), 0
 
-    def run(self) -> Any:
+    def run(self) -> None:
         self.belief, self.calls = self.belief.absorb(self.evidence), self.calls + 1
-        return jax.block_until_ready(self.belief.excess)
+        jax.block_until_ready(self.belief.excess)  # and is not handed out: the next call takes its memory
 
     def answer(self, _: Any) -> np.ndarray:
         return np.asarray(self.belief.excess, np.float64) / max(self.calls, 1)
@@ -38,9 +38,9 @@ class Adding:
     def __init__(self, start: np.ndarray, evidence: np.ndarray) -> None:
         self.total, self.evidence, self.calls = start.copy(), evidence, 0
 
-    def run(self) -> Any:
+    def run(self) -> None:
         self.calls += 1
-        return np.add(self.total, self.evidence, out=self.total)
+        np.add(self.total, self.evidence, out=self.total)
 
     def answer(self, _: Any) -> np.ndarray:
         return self.total.astype(np.float64) / max(self.calls, 1)
@@ -58,9 +58,9 @@ class Normalising:
     def __init__(self, start: np.ndarray, evidence: np.ndarray) -> None:
         self.log_p, self.evidence, self.calls = jnp.asarray(-start), jnp.asarray(evidence), 0
 
-    def run(self) -> Any:
+    def run(self) -> None:
         self.log_p, self.calls = normalised(self.log_p, self.evidence), self.calls + 1
-        return jax.block_until_ready(self.log_p)
+        jax.block_until_ready(self.log_p)
 
     def answer(self, _: Any) -> np.ndarray:
         s = -np.asarray(self.log_p, np.float64)

@@ -252,7 +252,7 @@ def mixed_logistic(group: Any, x: Any, y: Any) -> None:
 
 
 def crossed(first: Any, second: Any, y: Any) -> None:
-    """Two crossed effects, neither written centred, with 5,000 rows to tell of them."""
+    """Two crossed effects, neither written centred, with 1,000 rows to tell of them."""
     mu = numpyro.sample("mu", dist.Normal(0.0, 5.0))
     s, t = numpyro.sample("s", dist.HalfNormal(1.0)), numpyro.sample("t", dist.HalfNormal(1.0))
     with numpyro.plate("firsts", 10):
@@ -281,14 +281,14 @@ def _mixed_logistic() -> tuple[np.ndarray, ...]:
 
 def _crossed() -> tuple[np.ndarray, ...]:
     rng = np.random.default_rng(20_240_229)
-    first, second = rng.integers(0, 10, 5_000), rng.integers(0, 15, 5_000)
-    y = rng.normal(size=10)[first] + 0.1 * rng.normal(size=15)[second] + 0.5 * rng.normal(size=5_000)
+    first, second = rng.integers(0, 10, 1_000), rng.integers(0, 15, 1_000)
+    y = rng.normal(size=10)[first] + 0.1 * rng.normal(size=15)[second] + 0.5 * rng.normal(size=1_000)
     return first.astype(np.int32), second.astype(np.int32), y.astype(np.float32)
 
 
 HIERARCHIES: dict[str, tuple[Callable[..., None], Callable[[], tuple[np.ndarray, ...]], str]] = {
     "eight-schools": (eight_schools, lambda: SCHOOLS, "eight schools, centred"),
     "mixed-logistic": (mixed_logistic, _mixed_logistic, "mixed logistic regression, 500 rows, centred"),
-    "crossed-effects": (crossed, _crossed, "crossed effects, 5,000 rows, not centred"),
+    "crossed-effects": (crossed, _crossed, "crossed effects, 1,000 rows, not centred"),
 }
 """By name: a model, its data, and what it is in words."""

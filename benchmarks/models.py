@@ -384,9 +384,9 @@ def effective(name: str, setting: Setting) -> Contest:
             return sampler.get_samples(group_by_chain=True)
 
     careful = MCMC(
-        NUTS(function, target_accept_prob=0.99),
-        num_warmup=2 * warmup,
-        num_samples=4 * draws,
+        NUTS(function, target_accept_prob=0.95),
+        num_warmup=warmup,
+        num_samples=2 * draws,
         num_chains=4,
         chain_method="sequential",
         progress_bar=False,
