@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import jax
+import mpmath
 import pytest
 from hypothesis import settings
 
@@ -16,6 +17,16 @@ os.environ.setdefault("SURPRAX_CACHE", "off")  # programs of the command line st
 if cache := os.environ.get("SURPRAX_TEST_CACHE", str(Path(__file__).parent / ".pytest_cache" / "xla")):
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+# Oracles compute with this many digits unless a test says otherwise, for itself alone (mpmath.workdps).
+DIGITS = 80
+mpmath.mp.dps = DIGITS
+
+
+def pytest_collection_finish() -> None:
+    """A file that sets the digits when it is imported sets them for all others."""
+    if mpmath.mp.dps != DIGITS:
+        raise pytest.UsageError(f"A test file set mpmath.mp.dps = {mpmath.mp.dps} for every test; use mpmath.workdps inside the test.")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -13,7 +13,6 @@ import surprax as sx
 
 STUDIES = [0.08, 0.06, 0.11, 0.04]
 METHODS = ("fisher", "stouffer", "tippett", "pearson", "harmonic-mean", "cauchy", "e-average", "e-product")
-mp.mp.dps = 50
 
 
 def log_e(p):

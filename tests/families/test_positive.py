@@ -21,7 +21,6 @@ from surprax.families.inverse_gamma import InverseGamma
 from surprax.families.inverse_gaussian import InverseGaussian
 from surprax.families.log_normal import LogNormal
 
-mp.mp.dps = 80
 DTYPES = (np.float32, np.float64)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 

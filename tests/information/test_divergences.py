@@ -16,7 +16,6 @@ import surprax as sx
 from surprax import information as info
 from surprax.information.divergences import Generator
 
-mp.mp.dps = 40
 NAMES = get_args(Generator.__value__)
 P = np.array([0.5, 0.3, 0.2, 0.0])
 Q = np.array([0.2, 0.25, 0.5, 0.05])

@@ -13,7 +13,6 @@ from hypothesis import strategies as some
 import surprax as sx
 from surprax import information as info
 
-mp.mp.dps = 40
 RNG = np.random.default_rng(0)
 P = np.array([0.5, 0.3, 0.2, 0.0])
 Q = np.array([0.2, 0.25, 0.5, 0.05])

@@ -15,7 +15,6 @@ from hypothesis import strategies as some
 import surprax as sx
 from surprax import information as info
 
-mp.mp.dps = 40
 ORDERS = (0.0, 0.1, 0.5, 0.999999, 1.0, 1.000001, 1.3, 2.0, 7.0, 60.0, math.inf)
 P = np.array([0.5, 0.3, 0.2, 0.0])
 Q = np.array([0.2, 0.25, 0.5, 0.05])
