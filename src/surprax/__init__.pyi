@@ -11,9 +11,11 @@ from . import plots as plots
 from . import units as units
 from .beliefs import Belief as Belief
 from .beliefs import ConjugatePrior as ConjugatePrior
+from .beliefs import Grid as Grid
 from .beliefs import HiddenMarkov as HiddenMarkov
 from .beliefs import Ledger as Ledger
 from .beliefs import conjugates as conjugates
+from .beliefs import grid as grid
 from .beliefs import log_evidence as log_evidence
 from .beliefs import predictive as predictive
 from .data import read_evidence as read_evidence

@@ -8,6 +8,8 @@ from .finite import Ranking as Ranking
 from .geometry import Axes as Axes
 from .geometry import Eigen as Eigen
 from .geometry import eigen as eigen
+from .grids import Grid as Grid
+from .grids import grid as grid
 from .ledger import Contribution as Contribution
 from .ledger import Ledger as Ledger
 from .chain_outcomes import ChainFit as ChainFit

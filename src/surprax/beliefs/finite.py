@@ -20,6 +20,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from surprax.beliefs.drawing import categorical
 from surprax.beliefs.geometry import Geometry
 from surprax.numerics.elementary import expm1_minus, logsumexp
 from surprax.numerics.precision import is_traced
@@ -144,6 +145,14 @@ class Belief(Geometry):
         (made.excess, made._constant), made.labels = arrays, labels
         return made
 
+    @classmethod
+    def _beyond(cls, surprise: Any, constant: Any) -> "Belief":
+        """Of surprises in nats beyond a constant of each of the batch in float64, which keeps its digits in float32."""
+        made = cls(surprise)
+        high = np.asarray(constant, made.excess.dtype)
+        low = (np.asarray(constant, np.float64) - high).astype(high.dtype)
+        return cls._of((made.excess, _sum_of(made._constant, (jnp.asarray(high), jnp.asarray(low)))), None)
+
     def tree_flatten_with_keys(self) -> tuple[Any, Any]:
         key = jax.tree_util.GetAttrKey
         high, low = self._constant
@@ -236,7 +245,7 @@ class Belief(Geometry):
 
     def sample(self, key: Array, shape: tuple[int, ...] = ()) -> Array:
         """Indices of hypotheses drawn by their probabilities, shape `shape` + batch; −1 where everything is impossible."""
-        drawn = jax.random.categorical(key, -self.excess, axis=-1, shape=(*shape, *self.batch_shape))
+        drawn = categorical(key, -self.excess, shape)
         return jnp.where(self.contradiction, -1, drawn)
 
     def __getitem__(self, label: Hashable) -> Array:

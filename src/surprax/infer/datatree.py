@@ -17,7 +17,7 @@ from surprax.infer.original import OfDraws, Original
 if TYPE_CHECKING:
     from surprax.infer.posterior import Posterior
 
-__all__ = ["to_datatree"]
+__all__ = ["of_draws", "to_datatree"]
 
 _SAMPLE = ("chain", "draw")
 
@@ -66,6 +66,26 @@ def to_datatree(
     return xr.DataTree.from_dict(groups)
 
 
+def of_draws(draws: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> xr.DataTree:
+    """A posterior of nothing but draws (chains, draws, …), which some other method made."""
+    variables = {
+        name: xr.Variable((*_SAMPLE, *(f"{name}_dim_{i}" for i in range(x.ndim - 2))), x) for name, x in draws.items()
+    }
+    dims = {dim: size for variable in variables.values() for dim, size in variable.sizes.items()}
+    coords = {str(dim): np.arange(size) for dim, size in dims.items()}
+    return xr.DataTree.from_dict(
+        {"posterior": xr.Dataset(variables, coords=coords, attrs=_origin() | dict(attributes))}
+    )
+
+
+def _origin() -> dict[str, str]:
+    return {
+        "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
+        "inference_library": "surprax",
+        "inference_library_version": importlib.metadata.version("surprax"),
+    }
+
+
 @dataclass(frozen=True)
 class _Datasets:
     """Datasets of one posterior, whose axes all have the same names.
@@ -112,9 +132,4 @@ class _Datasets:
     def _dataset(self, variables: Mapping[str, xr.Variable]) -> xr.Dataset:
         sizes = {dim: size for variable in variables.values() for dim, size in variable.sizes.items()}
         coords = {str(dim): self.coords.get(str(dim), np.arange(size)) for dim, size in sizes.items()}
-        attrs = {
-            "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
-            "inference_library": "surprax",
-            "inference_library_version": importlib.metadata.version("surprax"),
-        }
-        return xr.Dataset(variables, coords=coords, attrs=attrs)
+        return xr.Dataset(variables, coords=coords, attrs=_origin())
