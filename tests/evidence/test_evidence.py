@@ -328,3 +328,21 @@ def test_a_single_point_is_scored_without_a_maximum():
 def test_evidence_says_what_it_is():
     assert repr(sx.Normal.evidence([1.0, 3.0])) == "Evidence(Normal, count=2, mean x=2, variance=1)"
     assert repr(sx.NegativeBinomial.evidence([1, 3, 3])) == "Evidence(NegativeBinomial, count=3, 2 distinct values)"
+
+
+@pytest.mark.parametrize(
+    ("evidence", "certain", "excluded"),
+    [
+        (sx.Bernoulli.evidence([1, 1, 1]), sx.Bernoulli(1.0), sx.Bernoulli(0.0)),
+        (sx.Bernoulli.evidence([0]), sx.Bernoulli(0.0), sx.Bernoulli(1.0)),
+        (sx.Binomial.evidence([9, 9], total_count=9), sx.Binomial(9, 1.0), sx.Binomial(9, 0.0)),
+        (sx.Poisson.evidence([0, 0]), sx.Poisson(0.0), None),
+        (sx.Geometric.evidence([0, 0]), sx.Geometric(1.0), None),
+        (sx.Categorical.evidence([1, 1]), sx.Categorical([0.0, 1.0]), sx.Categorical([1.0, 0.0])),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_the_ends_of_a_family_are_certain_of_what_they_allow(evidence, certain, excluded):
+    assert float(evidence.log_likelihood(certain)) == 0.0
+    if excluded is not None:
+        assert float(evidence.log_likelihood(excluded)) == -np.inf

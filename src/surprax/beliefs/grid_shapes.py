@@ -8,6 +8,9 @@ from surprax.beliefs.grid_axes import widths
 
 __all__ = ["highest", "lines", "of_hat", "quantiles", "shortest"]
 
+ALIKE = 1e-5
+"""Densities that differ by less, relatively, are equal but for rounding in float32."""
+
 
 def lines(p: np.ndarray, axis: int, rank: int) -> np.ndarray:
     """Marginal probabilities along one of the last `rank` axes, which comes last."""
@@ -58,14 +61,14 @@ def _shortest(p: np.ndarray, x: np.ndarray, level: float) -> np.ndarray:
 
 
 def highest(p: np.ndarray, volumes: np.ndarray, level: float, batch_rank: int) -> np.ndarray:
-    """Nodes of the greatest density that together have mass `level`."""
-    flat = p.reshape(-1, volumes.size) if batch_rank else p.reshape(1, -1)
-    order = np.argsort(-flat / volumes.reshape(-1), axis=-1, kind="stable")
-    sorted_p = np.take_along_axis(flat, order, axis=-1)
-    inside = np.cumsum(sorted_p, axis=-1) - sorted_p < level
-    out = np.zeros(flat.shape, bool)
-    np.put_along_axis(out, order, inside, axis=-1)
-    return out.reshape(p.shape)
+    """Nodes of a density at least as great as that at which these together have mass `level`."""
+    density = (p / volumes).reshape(-1 if batch_rank else 1, volumes.size)
+    flat = p.reshape(density.shape)
+    order = np.argsort(-density, axis=-1, kind="stable")
+    below = np.cumsum(np.take_along_axis(flat, order, axis=-1), axis=-1) < level
+    last = np.minimum(np.sum(below, axis=-1, keepdims=True), volumes.size - 1)
+    least = np.take_along_axis(density, np.take_along_axis(order, last, axis=-1), axis=-1)
+    return (density >= (1.0 - ALIKE) * least).reshape(p.shape)
 
 
 def of_hat(x: np.ndarray, index: np.ndarray, u: Any, v: Any) -> np.ndarray:

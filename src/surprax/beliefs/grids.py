@@ -462,7 +462,7 @@ class Grid:
         return shortest(p, x, level)
 
     def credible_region(self, level: float = 0.95) -> np.ndarray:
-        """Nodes of the greatest density that together have probability `level`; True for those, shape batch + `shape`.
+        """Nodes of the greatest density that together have probability `level` at least; True for those, shape batch + `shape`.
 
         The region of a belief with two peaks may be in two parts, where an interval spans the gap.
         """

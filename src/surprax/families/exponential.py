@@ -332,10 +332,13 @@ def _direct(cls: Any, q: Any, mean: Array, gaps: Array) -> Array:
     if inverse is None:
         return _inner(natural, _plus(_components(mean, cls), beyond)) - q._log_normalizer()
     x = inverse(mean)
-    if cls.discrete:  # whose density need not continue between whole numbers
-        return _inner(natural, _plus(q._sufficient_statistics(x), beyond)) - q._log_normalizer()
     base = cls._log_base(x, q._known())
-    return q._log_density(x) - (0.0 if base is None else base) + _inner(natural, beyond)
+    base = 0.0 if base is None else base
+    if cls.discrete:  # whose density need not continue between whole numbers
+        value = _inner(natural, _plus(q._sufficient_statistics(x), beyond)) - q._log_normalizer()
+        # At an end, where parameters are infinite, all observations are alike if any distribution is possible at all.
+        return jnp.where(jnp.isnan(value) & (x == jnp.floor(x)), q._log_density(x) - base, value)
+    return q._log_density(x) - base + _inner(natural, beyond)
 
 
 @in_float64
