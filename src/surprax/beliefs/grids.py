@@ -7,37 +7,28 @@ has died away at the ends of the grid converges faster than any power of the spa
 evidence of a normal posterior is right to 5e-9, with two of them to machine precision.
 """
 
-import functools
 import importlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from surprax.beliefs import grid_axes
 from surprax.beliefs.finite import Belief
 from surprax.beliefs.grid_axes import as_axis, cells
+from surprax.beliefs.grid_problem import Prior, Problem, checked_rows, log_prior
 from surprax.beliefs.grid_shapes import highest, lines, of_hat, quantiles, shortest
 from surprax.evidence import Evidence
 from surprax.families.base import Distribution
-from surprax.numerics.precision import in_float64, is_traced
+from surprax.numerics.precision import is_traced
 
 __all__ = ["Grid", "grid"]
 
-type Prior = Mapping[str, Distribution] | Callable[..., Any] | None
-
 MOST_NODES = 50_000_000
 """More are refused: a grid of a billion nodes is asked for by mistake."""
-
-AT_ONCE = 1 << 22
-"""So many log-densities of a row at a node are in memory at a time."""
-
-NODES = 1 << 20
-"""So many nodes are evaluated at a time by evidence."""
 
 
 def grid(of: type[Distribution] | Callable[..., Any], /, *, prior: Prior = None, **parameters: Any) -> "Grid":
@@ -91,7 +82,7 @@ def grid(of: type[Distribution] | Callable[..., Any], /, *, prior: Prior = None,
         of(
             **dict(zip(axes, np.meshgrid(*axes.values(), indexing="ij", sparse=True))), **fixed
         )  # which names what is wrong
-    return Grid(_Problem(of, fixed, _log_prior(prior, axes)), axes, None, ())
+    return Grid(Problem(of, fixed, log_prior(prior, axes)), axes, None, ())
 
 
 def check_size(axes: Mapping[str, np.ndarray]) -> None:
@@ -102,130 +93,6 @@ def check_size(axes: Mapping[str, np.ndarray]) -> None:
             f"A grid has at most {MOST_NODES:,} nodes; this one has {shape} = {number:,}. Take fewer values and `refine` the grid"
             " around what is plausible."
         )
-
-
-class _Problem:
-    """What is believed about: the log-likelihood of nodes and their log-prior density.
-
-    Attributes:
-        of: the family or function.
-        fixed: parameters that are held, by name.
-        log_prior: log-density at values of all parameters, by name; None where there is no telling any more (of a marginal).
-    """
-
-    def __init__(self, of: Any, fixed: dict[str, Any], log_prior: Callable[..., Any]) -> None:
-        self.of, self.fixed, self.log_prior = of, fixed, log_prior
-
-    @property
-    def is_family(self) -> bool:
-        return isinstance(self.of, type)
-
-    def evidence(self, data: tuple[Any, ...], weights: Any) -> Evidence | None:
-        """Data as evidence, where the family has such; None where rows are to be kept."""
-        if not self.is_family:
-            return None
-        if len(data) != 1:
-            raise TypeError(
-                f"A grid over {self.of.__name__} is updated by one array or `Evidence`; got {len(data)} arguments."
-            )
-        if isinstance(data[0], Evidence):
-            if weights is not None:
-                raise TypeError("Weights belong to rows; evidence is weighted as a whole, `evidence * t`.")
-            return data[0]
-        if not hasattr(self.of, "evidence"):
-            return None
-        known = {name: self.fixed[name] for name in self.of.known_parameters if name in self.fixed}
-        return self.of.evidence(data[0], weights, **known)
-
-    def by_evidence(self, evidence: Evidence, nodes: dict[str, np.ndarray]) -> np.ndarray:
-        """Log-likelihood in nats, shape batch of the evidence + (nodes,)."""
-        if evidence.family is not self.of:
-            raise ValueError(
-                f"A grid over {self.of.__name__} takes evidence for it; got evidence for {evidence.family.__name__}. Make it by"
-                f" {self.of.__name__}.evidence(x)."
-            )
-        parts = [
-            _evidence_log_likelihood(evidence._replace(labels=None), self._family_at(part))
-            for part in _parts(nodes, NODES)
-        ]
-        return np.concatenate(parts, axis=-1)
-
-    def by_rows(self, data: tuple[Any, ...], weights: Any, nodes: dict[str, np.ndarray]) -> np.ndarray:
-        """Log-likelihood in nats by adding up rows, shape (nodes,)."""
-        if self.is_family:
-            (x,) = data
-            rows = np.asarray(x)
-            n = rows.shape[0] if rows.ndim else 1
-            parts = [
-                _rows_log_likelihood(rows.reshape(n, *rows.shape[1:]), weights, self._family_at(part))
-                for part in _parts(nodes, max(1, AT_ONCE // n))
-            ]
-            return np.concatenate(parts)
-        if weights is not None:
-            raise TypeError(
-                "Weights belong into the log-likelihood function; a grid over a function takes data as they are."
-            )
-        largest = max((np.size(leaf) for leaf in jax.tree.leaves(data)), default=1)
-        return np.asarray(self._function_at(data, nodes, max(1, min(NODES, AT_ONCE // max(largest, 1)))))
-
-    def _family_at(self, nodes: dict[str, np.ndarray]) -> Any:
-        return self.of(**nodes, **self.fixed)
-
-    @functools.cached_property
-    def _function_at(self) -> Callable[..., Any]:
-        @functools.partial(in_float64, static_argnames=("at_once",))
-        def total(data: Any, nodes: Any, at_once: int) -> Any:
-            def one(node: Any) -> Any:
-                return jnp.sum(jnp.asarray(self.of(*data, **node, **self.fixed)))
-
-            return jax.lax.map(one, nodes, batch_size=at_once)
-
-        return lambda data, nodes, at_once: total(data, nodes, at_once=at_once)
-
-
-@in_float64
-def _evidence_log_likelihood(evidence: Evidence, at: Any) -> Any:
-    def total(e: Any) -> Any:
-        return e.log_likelihood(at)
-
-    for _ in evidence.batch_shape:
-        total = jax.vmap(total)
-    return total(evidence)
-
-
-@in_float64
-def _rows_log_likelihood(x: Any, weights: Any, at: Any) -> Any:
-    terms = at.log_prob(x[:, None])
-    return jnp.sum(
-        terms if weights is None else jnp.where(weights[:, None] == 0, 0.0, weights[:, None] * terms), axis=0
-    )
-
-
-def _parts(nodes: dict[str, np.ndarray], size: int) -> list[dict[str, np.ndarray]]:
-    number = len(next(iter(nodes.values())))
-    return [{name: v[i : i + size] for name, v in nodes.items()} for i in range(0, number, size)]
-
-
-def _log_prior(prior: Prior, axes: dict[str, np.ndarray]) -> Callable[[dict[str, np.ndarray]], Any]:
-    """Log-density of a prior at nodes, by their coordinates; flat ones have the width that the axes have now."""
-    if callable(prior) and not isinstance(prior, Mapping):
-        one = in_float64(jax.vmap(lambda node: jnp.asarray(prior(**node)) * 1.0))
-        return lambda nodes: np.asarray(one(nodes))
-    given = dict(prior or {})
-    if unknown := [name for name in given if name not in axes]:
-        raise ValueError(f"A prior is about parameters that vary, {', '.join(axes)}; got one for {unknown[0]!r}.")
-    for name, d in given.items():
-        if not isinstance(d, Distribution) or d.batch_shape or d.event_dim:
-            raise TypeError(
-                f"The prior of {name} is a single distribution of a number, such as Normal(0, 1); got {d!r}."
-            )
-    flat = -sum(math.log(v[-1] - v[0]) for name, v in axes.items() if name not in given)
-    return lambda nodes: flat + sum(np.asarray(_log_density(d, nodes[name])) for name, d in given.items())
-
-
-@in_float64
-def _log_density(d: Any, x: Any) -> Any:
-    return d.log_prob(x)
 
 
 class Grid:
@@ -243,7 +110,7 @@ class Grid:
 
     def __init__(
         self,
-        problem: _Problem | None,
+        problem: Problem | None,
         axes: dict[str, np.ndarray],
         evidence: Evidence | None,
         rows: tuple[tuple[tuple[Any, ...], Any], ...],
@@ -326,7 +193,7 @@ class Grid:
         evidence = problem.evidence(data, weights)
         if evidence is None:
             if problem.is_family:
-                data = (_checked_rows(problem.of, data[0]),)
+                data = (checked_rows(problem.of, data[0]),)
             if weights is not None:
                 weights = np.asarray(weights, np.float64)
             return Grid(problem, self.axes, self.evidence, (*self._rows, (data, weights)))
@@ -349,7 +216,7 @@ class Grid:
             raise ValueError("There is no evidence here that could be taken away.")
         return Grid(problem, self.axes, self.evidence - evidence, self._rows)
 
-    def _asked(self, what: str) -> _Problem:
+    def _asked(self, what: str) -> Problem:
         if self._problem is None:
             raise ValueError(
                 f"A marginal belief has lost the other parameters and cannot be {what}; keep the grid for that."
@@ -477,20 +344,9 @@ class Grid:
         [0.364 0.636]
         """
         problem = self._asked("asked about new data")
-        if not problem.is_family:
-            raise ValueError("New observations are predicted by a family; this grid is over a function.")
-        x = np.asarray(x)
-        event = problem._family_at({name: v[:1] for name, v in self.axes.items()}).event_dim
-        flat = x.reshape(-1, *x.shape[x.ndim - event :])
-        nodes, log_p = self.nodes, -np.asarray(self.belief.excess, np.float64)
-        log_p = (log_p - np.log(np.sum(np.exp(log_p), axis=-1, keepdims=True))).reshape(-1, log_p.shape[-1])
-        size = max(1, AT_ONCE // max(len(flat), 1))
-        totals = [
-            _log_mixture(flat, log_p[:, i * size : (i + 1) * size], problem._family_at(part))
-            for i, part in enumerate(_parts(nodes, size))
-        ]
-        total = np.logaddexp.reduce(np.stack(totals), axis=0)
-        return total.reshape((*self.batch_shape, *x.shape[: x.ndim - event]))
+        log_p = -np.asarray(self.belief.excess, np.float64)
+        log_p = log_p - np.log(np.sum(np.exp(log_p), axis=-1, keepdims=True))
+        return problem.log_mixture(np.asarray(x), log_p, self.nodes)
 
     def sample(self, key: Array, shape: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
         """Parameters drawn from the belief, by name, each of shape `shape` + batch; between nodes as the straight density says."""
@@ -614,24 +470,6 @@ class Grid:
                     line += f"; at {value:g} the density is still {edge:.2g} of its peak"
             out.append(line)
         return "\n".join(out)
-
-
-@in_float64
-def _log_mixture(x: Any, log_p: Any, at: Any) -> Any:
-    """log Σ p f(x), shape (batch, rows)."""
-    return jax.vmap(lambda p: jax.scipy.special.logsumexp(p[None] + at.log_prob(x[:, None]), axis=-1))(log_p)
-
-
-def _checked_rows(family: Any, x: Any) -> np.ndarray:
-    """Rows as an array; a sentence where one cannot come from the family."""
-    rows = np.asarray(x)
-    if rows.dtype.kind not in "biuf":
-        raise TypeError(f"Observations are numbers; got an array of {rows.dtype}.")
-    rows = rows.reshape(1) if rows.ndim == 0 else rows
-    if np.any(bad := ~np.isfinite(rows)):
-        at = int(np.argwhere(bad)[0][0])
-        raise ValueError(f"{family.__name__}: observations are finite numbers; got {rows[at]} in row {at}.")
-    return rows
 
 
 def _checked_level(level: Any) -> float:
