@@ -1,12 +1,11 @@
 """Write docs/families.md: what every family can do, and why not where it cannot. Run by `make docs`."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from surprax.beliefs import conjugates
 from surprax.families import ExponentialFamily
 from surprax.families.catalogue import FAMILIES
+from surprax.files import replaced
 
 TARGET = Path(__file__).parent / "families.md"
 
@@ -104,11 +103,9 @@ def page() -> str:
 
 
 def write(target: Path = TARGET) -> None:
-    """Write the page by way of a temporary name."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
+    """Write the page."""
+    with replaced(target, "w") as file:
         file.write(page())
-    os.replace(temporary, target)
 
 
 if __name__ == "__main__":

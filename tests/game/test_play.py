@@ -239,6 +239,6 @@ def test_pictures_are_written(waits, tmp_path):
     counts.plot(path=tmp_path / "counts.svg")
     with pytest.raises(ValueError, match="written as"):
         board.plot(path=tmp_path / "board.xyz")
-    with pytest.raises(ValueError, match="no folder"):
+    with pytest.raises(FileNotFoundError, match="no folder"):
         board.plot(path=tmp_path / "nowhere" / "board.png")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["board.png", "counts.svg"]

@@ -9,19 +9,18 @@ without it, and the order in which evidence came does not matter.
 import json
 import math
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from surprax.beliefs.finite import Belief
+from surprax.files import replaced
 from surprax.numerics.precision import is_traced
 from surprax.units import Unit
 
@@ -217,11 +216,10 @@ class Ledger(Belief):
     # Files.
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write base, contributions and weights to a file, by way of a temporary name; labels have to be strings or numbers.
+        """Write base, contributions and weights to a file, all of it or nothing; labels have to be strings or numbers.
 
         A NumPy archive of plain arrays and one JSON text; nothing in it is executed when it is read.
         """
-        path = Path(path)
         if self.labels is not None and not all(isinstance(label, str | int | float | bool) for label in self.labels):
             raise ValueError(
                 "Labels are written as text or numbers; this belief has others. Give it labels of that kind."
@@ -239,14 +237,8 @@ class Ledger(Belief):
                 f"excess_{i}": np.asarray(one.excess),
                 f"constant_{i}": np.stack([np.asarray(c) for c in one._constant]),
             }
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                _write(file, arrays)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replaced(path) as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "Ledger":
@@ -279,7 +271,3 @@ class Ledger(Belief):
 def _read(excess: np.ndarray, constant: np.ndarray, labels: tuple[Any, ...] | None) -> Belief:
     high, low = jnp.asarray(constant)
     return Belief._of((jnp.asarray(excess), (high, low)), labels)
-
-
-def _write(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
-    np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -3,13 +3,14 @@
 import abc
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
+
+from surprax.files import replaced
 
 __all__ = ["Evidence", "register_family"]
 
@@ -111,8 +112,7 @@ class Evidence(abc.ABC):
         return self.family.fit(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to a JSON file (plain text, versioned, 17 digits), by way of a temporary name."""
-        path = Path(path)
+        """Write to a JSON file (plain text, versioned, 17 digits), all of it or nothing (`surprax.files.replaced`)."""
         document = {
             "format": FORMAT,
             "version": VERSION,
@@ -122,14 +122,8 @@ class Evidence(abc.ABC):
             "labels": None if self.labels is None else list(self.labels),
             **{name: np.asarray(value, np.float64).tolist() for name, value in self._document().items()},
         }
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(document, file, allow_nan=False)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replaced(path, "w") as file:
+            json.dump(document, file, allow_nan=False)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "Evidence":

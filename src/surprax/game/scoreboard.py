@@ -3,14 +3,13 @@
 import json
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from surprax.files import replaced
 from surprax.units import Unit, nats_per
 
 __all__ = ["Disqualified", "Entry", "Scoreboard", "save_boards"]
@@ -173,26 +172,19 @@ class Scoreboard:
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_dict()` as JSON, by way of a temporary name; numbers that JSON lacks (±inf) become null."""
-        _write_json(self.to_dict(), Path(path))
+        """Write `to_dict()` as JSON, all of it or nothing; numbers that JSON lacks (±inf) become null."""
+        _write_json(self.to_dict(), path)
 
 
 def save_boards(boards: Sequence[Scoreboard], path: str | os.PathLike[str]) -> None:
     """Write several boards as one JSON list; a single one as `Scoreboard.save` does."""
-    _write_json(boards[0].to_dict() if len(boards) == 1 else [board.to_dict() for board in boards], Path(path))
+    _write_json(boards[0].to_dict() if len(boards) == 1 else [board.to_dict() for board in boards], path)
 
 
-def _write_json(document: Any, path: Path) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(_finite(document), file, indent=2, allow_nan=False)
-            file.write("\n")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+def _write_json(document: Any, path: str | os.PathLike[str]) -> None:
+    with replaced(path, "w") as file:
+        json.dump(_finite(document), file, indent=2, allow_nan=False)
+        file.write("\n")
 
 
 def _finite(value: Any) -> Any:

@@ -1,7 +1,6 @@
 """Data and distributions drawn twice: as density, where the bulk shows, and as surprise, where the tails separate."""
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from surprax.families import Distribution
+from surprax.files import replaced
 from surprax.numerics.precision import float64_scope
 from surprax.units import Unit, nats_per
 
@@ -105,23 +105,14 @@ def _finish(figure: Figure, left: Axes, right: Axes) -> None:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure by way of a temporary name; the suffix decides the format."""
+    """Write a figure, all of it or nothing; the suffix decides the format."""
     path = Path(path)
     supported = figure.canvas.get_supported_filetypes()
     suffix = path.suffix.lower().lstrip(".")
     if suffix not in supported:
         raise ValueError(f"Pictures are written as {', '.join(sorted(supported))}; got {path.name!r}.")
-    if not path.parent.is_dir():
-        raise ValueError(f"There is no folder {str(path.parent)!r} to write {path.name!r} to.")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=f".{suffix}")
-    os.close(handle)
-    try:
-        figure.savefig(temporary, dpi=140)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replaced(path) as file:
+        figure.savefig(file, format=suffix, dpi=140)
 
 
 def _ranges(x: np.ndarray, discrete: bool) -> tuple[tuple[float, float], tuple[float, float]]:
