@@ -119,7 +119,7 @@ def test_members_of_families():
         (lambda: info.decompose(P, surprise=[1.0, 1.0, 1.0], unit="bits"), "Did you mean 'bit'"),
         (lambda: jax.jit(lambda p: info.decompose(p, P).kl)(P), "got traced ones"),
         (lambda: info.shannon_surprise(0.5, 1.0), "got float"),
-        (lambda: info.bayesian_surprise(P), "A belief before and one after"),
+        (lambda: info.bayesian_surprise(P), "as `posterior` or as `log_posterior`, one of them; got neither"),
     ],
 )
 def test_errors_are_sentences(call, words):

@@ -61,7 +61,8 @@ def channel_capacity(
     kept where they raise I.
 
     Args:
-        channel: p(y | x), the inputs x along the axis before the last and outputs y along the last one, which sums to 1.
+        channel: p(y | x), the inputs x along the axis before the last and outputs y along the last one, which sums to 1; or a batch
+            of beliefs about y, or a list of them, one for each x.
         unit: of the result: "nat", "bit", "ban" or "deciban".
         log_channel: log-weights in nats instead, not necessarily normalised over y.
         tolerance: the gap, in nats, at which to stop. Traced float32 numbers reach about 1e-6.

@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from surprax.families import Distribution
-from surprax.information.entropies import entropy, family_pair, kl
+from surprax.information.entropies import divergence, entropy, family_pair, kl
 from surprax.information.tables import Axes, at, in_unit, read
 from surprax.numerics.elementary import logsumexp
 from surprax.numerics.precision import in_float64, is_traced
@@ -57,8 +57,8 @@ def bayesian_surprise(
     """Bayesian surprise KL(posterior ‖ prior): how far data have moved a belief. Not how improbable they were (`shannon_surprise`).
 
     Args:
-        prior: a distribution of ours, or probabilities that sum to 1 over `axis`.
-        posterior: the same, of the same family or over the same outcomes.
+        prior: a distribution of ours, a `Belief`, or probabilities that sum to 1 over `axis`.
+        posterior: the same, of the same family or over the same outcomes (of two beliefs, with the same labels).
         unit: of the result: "nat", "bit", "ban" or "deciban".
         log_prior: log-weights in nats instead of `prior`, not necessarily normalised.
         log_posterior: the same instead of `posterior`.
@@ -68,7 +68,7 @@ def bayesian_surprise(
         An array of the shape of the batch, ≥ 0; as `kl`.
 
     Raises:
-        ValueError: for what is no distribution, with its index.
+        ValueError: as `kl`.
 
     Source: Itti & Baldi (2009), "Bayesian surprise attracts human attention", equation 2.
 
@@ -76,15 +76,11 @@ def bayesian_surprise(
     >>> prior = sx.Beta(1.0, 1.0)
     >>> print(bayesian_surprise(prior, prior + sx.Bernoulli.evidence([1.0])).round(3))  # one success
     0.193
+    >>> coin = sx.Belief.uniform(["fair", "two-headed"])
+    >>> print(bayesian_surprise(coin, coin + [0.6931, 0.0], "bit").round(3))  # a head
+    0.082
     """
-    pair = family_pair(posterior, prior, log_posterior, log_prior)
-    if pair is not None:
-        return pair[0].kl(pair[1], unit)
-    if (prior is None) == (log_prior is None) or (posterior is None) == (log_posterior is None):
-        raise ValueError(
-            "A belief before and one after are compared: `prior` and `posterior`, each given once, also as log_…."
-        )
-    return kl(posterior, prior, unit, log_p=log_posterior, log_q=log_prior, axis=axis)
+    return divergence(posterior, prior, log_posterior, log_prior, axis, unit, names=("posterior", "prior"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +143,8 @@ def decompose(
     Z = Σ exp(−S(x)) and a distribution q = exp(−S)/Z. A player with Z > 1 claims to be less surprised than is possible.
 
     Args:
-        p: the truth: probabilities that sum to 1, in one axis, or a distribution of ours.
-        q: the player's distribution, over the same outcomes, or of the same family.
+        p: the truth: probabilities that sum to 1, in one axis, a `Belief`, or a distribution of ours.
+        q: the player's distribution, over the same outcomes (of two beliefs, with the same labels), or of the same family.
         unit: of `surprise` and of the result: "nat", "bit", "ban" or "deciban".
         surprise: the player's surprises S(x) in `unit` instead of `q`, one for each outcome; inf for what is held impossible.
         log_p: log-weights in nats instead of `p`, not necessarily normalised.

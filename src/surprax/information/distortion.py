@@ -65,7 +65,7 @@ def rate_distortion(
     straight there, channels of its two ends take turns.
 
     Args:
-        p: probabilities of the source's symbols x, which sum to 1; one source, of known numbers.
+        p: probabilities of the source's symbols x, which sum to 1, or a `Belief`; one source, of known numbers.
         distortion: d(x, y), of shape (x, y); finite.
         unit: of rate and slope: "nat", "bit", "ban" or "deciban".
         target: D, the distortion allowed.

@@ -9,7 +9,18 @@ import numpy as np
 from jax import Array
 
 from surprax.families import Distribution
-from surprax.information.tables import Axes, Given, Known, Table, divergence_terms, floats, in_unit, join, read, table
+from surprax.information.tables import (
+    Axes,
+    Known,
+    Pair,
+    Table,
+    divergence_terms,
+    floats,
+    in_unit,
+    read,
+    read_pair,
+    table,
+)
 from surprax.numerics.elementary import logsumexp
 from surprax.numerics.precision import in_float64, is_traced
 from surprax.units import Unit
@@ -46,8 +57,8 @@ def f_divergence(
         "le-cam"           (t − 1)²/(2t + 2)  ½ Σ (p − q)²/(p + q), in [0, 1]
 
     Args:
-        p: probabilities that sum to 1 over `axis`.
-        q: the same, over the same outcomes.
+        p: probabilities that sum to 1 over `axis`, or a `Belief`.
+        q: the same, over the same outcomes (of two beliefs, with the same labels).
         f: a name, or a function of an array t ≥ 0.
         unit: of the result, for "kl", "reverse-kl", "jensen-shannon" and for functions; the others are plain numbers.
         log_p: log-weights in nats instead of `p`, not necessarily normalised.
@@ -59,7 +70,8 @@ def f_divergence(
         An array of the shape of the batch, ≥ 0, possibly +inf; in float64 for concrete numbers.
 
     Raises:
-        ValueError: for what is no distribution, with its index; for an unknown name; for a unit of a plain number.
+        ValueError: for what is no distribution, with its index, also a belief in which everything is impossible; for an unknown
+            name; for a unit of a plain number. NaN where traced.
 
     Source: Csiszár (1967), "Information-type measures of difference of probability distributions"; factors of ½ as in
     Polyanskiy & Wu (2025), "Information theory: from coding to learning", chapter 7.
@@ -82,20 +94,18 @@ def f_divergence(
         raise ValueError(f"A slope at infinity belongs to a function; {f!r} knows its own. Leave it out.")
     if isinstance(p, Distribution) or isinstance(q, Distribution):
         raise ValueError("f-divergences are of tables of probabilities; got a member of a family. Use `kl` or `renyi`.")
-    a, b = read(p, log_p, axis), read(q, log_q, axis, "q")
-    one, two = join(a, b)
+    pair = read_pair(p, q, log_p, log_q, axis)
     if not named and slope_at_infinity is None:
-        _require_slope(Given(one, a.by_log), Given(two, b.by_log))
-    value = _f_divergence(one, two, f=f, p_log=a.by_log, q_log=b.by_log, slope=Known(slope_at_infinity))
-    return in_unit(value, unit)
+        _require_slope(pair)
+    return in_unit(_f_divergence(**pair._asdict(), f=f, slope=Known(slope_at_infinity)), unit)
 
 
-def _require_slope(p: Given, q: Given) -> None:
+def _require_slope(pair: Pair) -> None:
     """An error where a slope at infinity is needed, as far as that is known."""
-    if is_traced(p.value, q.value):
+    if is_traced(pair):
         return
-    nothing = [g.value == (-np.inf if g.by_log else 0.0) for g in (p, q)]
-    if np.any(nothing[1] & ~nothing[0]):
+    none, lost = pair.p == (-np.inf if pair.p_log else 0.0), pair.q == (-np.inf if pair.q_log else 0.0)
+    if np.any(lost & ~none):
         raise ValueError(
             "Where q is 0 and p is not, a function counts by its slope at infinity, lim f(t)/t; got none."
             " Pass slope_at_infinity=math.inf, or what it is."
@@ -190,8 +200,9 @@ def jensen_shannon(
     """Jensen–Shannon divergence Σ wₖ KL(pₖ ‖ m) from the mixture m = Σ wₖ pₖ: the mutual information of k and the outcome.
 
     Args:
-        p: probabilities that sum to 1 over `axis`. Without q, several distributions stacked along the first axis.
-        q: a second distribution, over the same outcomes.
+        p: probabilities that sum to 1 over `axis`, or a `Belief`. Without q, several distributions stacked along the first axis, or
+            a list of beliefs.
+        q: a second distribution, over the same outcomes (of two beliefs, with the same labels).
         unit: of the result: "nat", "bit", "ban" or "deciban".
         weights: wₖ ≥ 0, divided by their sum; all equal if not given.
         log_p: log-weights in nats instead of `p`, not necessarily normalised.
@@ -202,7 +213,8 @@ def jensen_shannon(
         An array of the shape of the batch, between 0 and H(w), never infinite; in float64 for concrete numbers.
 
     Raises:
-        ValueError: for what is no distribution, with its index; for weights of another number than distributions.
+        ValueError: for what is no distribution, with its index, also a belief in which everything is impossible; for weights of
+            another number than distributions. NaN where traced.
 
     Source: Lin (1991), "Divergence measures based on the Shannon entropy", equation 4.1.
 
@@ -213,8 +225,8 @@ def jensen_shannon(
     """
     if isinstance(p, Distribution) or isinstance(q, Distribution):
         raise ValueError("Jensen–Shannon divergences are of tables of probabilities; got a member of a family.")
-    a = read(p, log_p, axis)
     if q is None and log_q is None:
+        a = read(p, log_p, axis)
         if a.value.ndim < 2:
             raise ValueError(
                 "Several distributions are compared; got one. Pass a second as `q`, or stack them along the first axis."
@@ -222,9 +234,8 @@ def jensen_shannon(
         several: Any = a.value
         by_log: tuple[bool, ...] = (a.by_log,) * several.shape[0]
     else:
-        b = read(q, log_q, axis, "q")
-        pair = join(a, b)
-        several, by_log = (jnp if is_traced(pair) else np).stack(pair), (a.by_log, b.by_log)
+        pair = read_pair(p, q, log_p, log_q, axis)
+        several, by_log = (jnp if is_traced(pair) else np).stack((pair.p, pair.q)), (pair.p_log, pair.q_log)
     w = _shares(weights, len(by_log))
     return in_unit(_several(several, w, by_log=by_log), unit)
 

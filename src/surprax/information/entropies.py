@@ -1,4 +1,4 @@
-"""Entropy, cross-entropy and Kullback–Leibler divergence, of tables of probabilities and of families.
+"""Entropy, cross-entropy and Kullback–Leibler divergence, of tables of probabilities, of beliefs and of families.
 
     E_p[log 1/q] = H(p) + KL(p ‖ q):
 
@@ -11,19 +11,19 @@ import jax.numpy as jnp
 from jax import Array
 
 from surprax.families import Distribution
-from surprax.information.tables import Axes, divergence_terms, in_unit, join, minus_p_log, read, table
+from surprax.information.tables import Axes, divergence_terms, in_unit, minus_p_log, read, read_pair, table
 from surprax.numerics.elementary import xlogy
 from surprax.numerics.precision import in_float64
 from surprax.units import Unit
 
-__all__ = ["cross_entropy", "entropy", "family_pair", "kl"]
+__all__ = ["cross_entropy", "divergence", "entropy", "family_pair", "kl"]
 
 
 def entropy(p: Any = None, unit: Unit = "nat", *, log_p: Any = None, axis: Axes = -1) -> Array:
     """Entropy H(p) = Σ pᵢ log 1/pᵢ, the expected surprise; of a member of a family, `p.entropy(unit)`.
 
     Args:
-        p: probabilities that sum to 1 over `axis`, or a distribution of ours.
+        p: probabilities that sum to 1 over `axis`, a `Belief`, or a distribution of ours.
         unit: of the result: "nat", "bit", "ban" or "deciban".
         log_p: log-weights in nats instead of `p`; they need not be normalised, and -inf is what is impossible.
         axis: the axis or axes of one distribution, all if None; the others are a batch.
@@ -33,7 +33,8 @@ def entropy(p: Any = None, unit: Unit = "nat", *, log_p: Any = None, axis: Axes 
         pᵢ is log 1/pᵢ − 1, which is +inf at 0; that in a log-weight is 0 there.
 
     Raises:
-        ValueError: for negative probabilities or such that do not sum to 1 (within 1e-5), with their index; NaN where traced.
+        ValueError: for negative probabilities or such that do not sum to 1 (within 1e-5), with their index; for a belief in which
+            everything is impossible. NaN where traced.
 
     Source: Shannon (1948), "A mathematical theory of communication", section 6.
 
@@ -41,6 +42,9 @@ def entropy(p: Any = None, unit: Unit = "nat", *, log_p: Any = None, axis: Axes 
     1.5
     >>> print(entropy(log_p=[0.0, 0.0, -1000.0], unit="bit").round(3))  # weights 1, 1 and what no floating point can hold
     1.0
+    >>> from surprax.beliefs import Belief
+    >>> print(entropy(Belief.uniform(["boat", "rock", "whale", "buoy"]), "bit"))
+    2.0
     """
     if isinstance(p, Distribution):
         alone(log_p, "log_p")
@@ -55,8 +59,8 @@ def cross_entropy(
     """Cross-entropy Σ pᵢ log 1/qᵢ: expected surprise of a player who believes q, when the truth is p.
 
     Args:
-        p: probabilities that sum to 1 over `axis`, or a distribution of ours.
-        q: the same, over the same outcomes, or of the same family.
+        p: probabilities that sum to 1 over `axis`, a `Belief`, or a distribution of ours.
+        q: the same, over the same outcomes (of two beliefs, with the same labels), or of the same family.
         unit: of the result: "nat", "bit", "ban" or "deciban".
         log_p: log-weights in nats instead of `p`, not necessarily normalised.
         log_q: the same instead of `q`.
@@ -66,7 +70,8 @@ def cross_entropy(
         An array of the shape of the batch, +inf where q is 0 and p is not; in float64 for concrete numbers.
 
     Raises:
-        ValueError: for what is no distribution, with its index; for different numbers of outcomes. NaN where traced.
+        ValueError: for what is no distribution, with its index, also a belief in which everything is impossible; for different
+            outcomes. NaN where traced.
 
     >>> print(cross_entropy([1.0, 0.0], [0.01, 0.99], "bit").round(2))  # surely wrong, at 99 %
     6.64
@@ -77,8 +82,7 @@ def cross_entropy(
     pair = family_pair(p, q, log_p, log_q)
     if pair is not None:
         return pair[0].cross_entropy(pair[1], unit)
-    a, b = read(p, log_p, axis), read(q, log_q, axis, "q")
-    return in_unit(_cross_entropy(*join(a, b), p_log=a.by_log, q_log=b.by_log), unit)
+    return in_unit(_cross_entropy(**read_pair(p, q, log_p, log_q, axis)._asdict()), unit)
 
 
 def kl(
@@ -90,8 +94,8 @@ def kl(
     log(p/q) in p and 1 − p/q in q, which along the simplex are the usual ones.
 
     Args:
-        p: probabilities that sum to 1 over `axis`, or a distribution of ours.
-        q: the same, over the same outcomes, or of the same family.
+        p: probabilities that sum to 1 over `axis`, a `Belief`, or a distribution of ours.
+        q: the same, over the same outcomes (of two beliefs, with the same labels), or of the same family.
         unit: of the result: "nat", "bit", "ban" or "deciban".
         log_p: log-weights in nats instead of `p`, not necessarily normalised.
         log_q: the same instead of `q`.
@@ -101,7 +105,8 @@ def kl(
         An array of the shape of the batch, +inf where q is 0 and p is not; in float64 for concrete numbers.
 
     Raises:
-        ValueError: for what is no distribution, with its index; for different numbers of outcomes. NaN where traced.
+        ValueError: for what is no distribution, with its index, also a belief in which everything is impossible; for different
+            outcomes. NaN where traced.
 
     Source: Kullback & Leibler (1951), "On information and sufficiency".
 
@@ -111,11 +116,17 @@ def kl(
     >>> print(kl(sx.Beta(2.0, 1.0), sx.Beta(1.0, 1.0)).round(3))
     0.193
     """
+    return divergence(p, q, log_p, log_q, axis, unit)
+
+
+def divergence(
+    p: Any, q: Any, log_p: Any, log_q: Any, axis: Axes, unit: Unit, names: tuple[str, str] = ("p", "q")
+) -> Array:
+    """KL, with the names that the two have in errors."""
     pair = family_pair(p, q, log_p, log_q)
     if pair is not None:
         return pair[0].kl(pair[1], unit)
-    a, b = read(p, log_p, axis), read(q, log_q, axis, "q")
-    return in_unit(_kl(*join(a, b), p_log=a.by_log, q_log=b.by_log), unit)
+    return in_unit(_kl(**read_pair(p, q, log_p, log_q, axis, names)._asdict()), unit)
 
 
 def alone(value: Any, name: str) -> None:
@@ -125,7 +136,7 @@ def alone(value: Any, name: str) -> None:
 
 
 def family_pair(p: Any, q: Any, log_p: Any = None, log_q: Any = None) -> tuple[Any, Any] | None:
-    """Both, if they are members of families; None if both are tables; an error for one of each."""
+    """Both, if they are members of families; None if both are tables or beliefs; an error for one of each."""
     if not isinstance(p, Distribution) and not isinstance(q, Distribution):
         return None
     alone(log_p, "log_p")
@@ -133,7 +144,8 @@ def family_pair(p: Any, q: Any, log_p: Any = None, log_q: Any = None) -> tuple[A
     if not (isinstance(p, Distribution) and isinstance(q, Distribution)):
         names = [type(d).__name__ for d in (p, q)]
         raise ValueError(
-            f"A family's member is compared with another one, a table with a table; got {names[0]} and {names[1]}."
+            f"A family's member is compared with another one, a table or a belief with one of these; got {names[0]} and"
+            f" {names[1]}."
         )
     return p, q
 

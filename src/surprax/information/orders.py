@@ -8,7 +8,7 @@ from jax import Array
 
 from surprax.families import Distribution, ExponentialFamily
 from surprax.information.entropies import alone, entropy, family_pair, kl
-from surprax.information.tables import Axes, Known, Table, in_unit, join, read, table
+from surprax.information.tables import Axes, Known, Table, in_unit, read, read_pair, table
 from surprax.numerics.elementary import expm1_minus, logsumexp
 from surprax.numerics.precision import in_float64, is_traced
 from surprax.units import Unit
@@ -37,9 +37,9 @@ def renyi(
         (1 − α) D_α(p ‖ q) = α KL(r ‖ p) + (1 − α) KL(r ‖ q),      +inf where there is no such member.
 
     Args:
-        p: probabilities that sum to 1 over `axis`, or a member of an exponential family.
-        q: the same, for the divergence.
-        order: α, a known number in [0, ∞]; `math.inf` is allowed for tables.
+        p: probabilities that sum to 1 over `axis`, a `Belief`, or a member of an exponential family.
+        q: the same, for the divergence (of two beliefs, with the same labels).
+        order: α, a known number in [0, ∞]; `math.inf` is allowed for tables and beliefs.
         unit: of the result: "nat", "bit", "ban" or "deciban".
         log_p: log-weights in nats instead of `p`, not necessarily normalised.
         log_q: the same instead of `q`.
@@ -50,7 +50,8 @@ def renyi(
         and where p and q exclude each other.
 
     Raises:
-        ValueError: for what is no distribution, with its index; for a negative order. NaN where probabilities are traced.
+        ValueError: for what is no distribution, with its index, also a belief in which everything is impossible; for a negative
+            order. NaN where probabilities are traced.
 
     Source: Rényi (1961), "On measures of entropy and information"; van Erven & Harremoës (2014), "Rényi divergence and
     Kullback–Leibler divergence", theorem 30.
@@ -77,8 +78,7 @@ def renyi(
         return in_unit(_renyi_entropy(given.value, order=Known(a), by_log=given.by_log), unit)
     if a == 1.0:
         return kl(p, q, unit, log_p=log_p, log_q=log_q, axis=axis)
-    one, two = read(p, log_p, axis), read(q, log_q, axis, "q")
-    return in_unit(_renyi_divergence(*join(one, two), order=Known(a), p_log=one.by_log, q_log=two.by_log), unit)
+    return in_unit(_renyi_divergence(**read_pair(p, q, log_p, log_q, axis)._asdict(), order=Known(a)), unit)
 
 
 def tsallis(
@@ -89,7 +89,7 @@ def tsallis(
     It is the expected α-logarithm of 1/p. A `unit` divides it as it does Shannon's entropy, with which it agrees at α = 1.
 
     Args:
-        p: probabilities that sum to 1 over `axis`.
+        p: probabilities that sum to 1 over `axis`, or a `Belief`.
         order: α, a known number in [0, ∞).
         unit: "nat" is the formula; any other divides it by the nats of that unit.
         log_p: log-weights in nats instead of `p`, not necessarily normalised.
@@ -99,7 +99,8 @@ def tsallis(
         An array of the shape of the batch, ≥ 0; in float64 for concrete numbers.
 
     Raises:
-        ValueError: for what is no distribution, with its index; for an order out of range. NaN where probabilities are traced.
+        ValueError: for what is no distribution, with its index, also a belief in which everything is impossible; for an order out
+            of range. NaN where probabilities are traced.
 
     Source: Tsallis (1988), "Possible generalization of Boltzmann–Gibbs statistics", equation 1.
 

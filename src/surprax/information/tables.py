@@ -1,14 +1,14 @@
 """Tables of probabilities: read with their errors in words, and the few sums over them that everything here is made of.
 
-A table is given by its probabilities, which sum to 1, or by log-weights, which need not be normalised. Sums are taken over the
-last axis, to which readers bring the axes of one distribution; all others are a batch.
+A table is given by its probabilities, which sum to 1, or by log-weights, which need not be normalised, as are those of a belief.
+Sums are taken over the last axis, to which readers bring the axes of one distribution; all others are a batch.
 
 Known numbers are computed with in float64, and probabilities that sum to 1 but for rounding are divided by their sum. Traced
 numbers are computed with as they come; what is no distribution is NaN.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from surprax.beliefs import Belief
 from surprax.numerics.elementary import argmax, deviance, expm1_minus, xlogy
 from surprax.numerics.precision import is_traced
 from surprax.units import Unit, from_nats, nats_per
@@ -25,13 +26,16 @@ __all__ = [
     "Axes",
     "Given",
     "Known",
+    "Pair",
     "Table",
     "divergence_terms",
+    "given_once",
     "in_unit",
-    "join",
     "minus_p_log",
     "place",
     "read",
+    "read_belief",
+    "read_pair",
     "table",
 ]
 
@@ -53,6 +57,16 @@ class Given(NamedTuple):
 
     value: Any
     by_log: bool
+    labels: tuple[Hashable, ...] | None = None
+
+
+class Pair(NamedTuple):
+    """Two tables over the same outcomes, of one shape batch + (K,)."""
+
+    p: Any
+    q: Any
+    p_log: bool
+    q_log: bool
 
 
 class Table(NamedTuple):
@@ -64,10 +78,15 @@ class Table(NamedTuple):
 
 
 def read(p: Any, log_p: Any, axis: Axes = -1, name: str = "p") -> Given:
-    """A table from whichever of `p` and `log_p` is given, checked, with the axes of one distribution as its last one."""
-    if (p is None) == (log_p is None):
-        what = "neither" if p is None else "both"
-        raise ValueError(f"A distribution is given as `{name}` or as `log_{name}`, one of them; got {what}.")
+    """A table from whichever of `p` and `log_p` is given, checked, with the axes of one distribution as its last one.
+
+    Beliefs are given as `p`, alone or several in a list, which is a batch with them along its first axis.
+    """
+    given_once(p, log_p, name)
+    if isinstance(log_p, Belief):
+        raise ValueError(f"A belief is a distribution; got one as `log_{name}`. Give it as `{name}`.")
+    if isinstance(p, Belief) or (isinstance(p, list | tuple) and any(isinstance(one, Belief) for one in p)):
+        return _of_beliefs(p, axis, name)
     by_log = p is None
     value: Any = floats(log_p if by_log else p)
     dtype = getattr(p, "dtype", value.dtype)
@@ -81,6 +100,55 @@ def read(p: Any, log_p: Any, axis: Axes = -1, name: str = "p") -> Given:
         return Given(value if by_log else _masked(value, max(TOLERANCE, rounding)), by_log)
     label = f"log_{name}" if by_log else name
     return Given((_check_logs if by_log else _check_probabilities)(value, label, max(TOLERANCE, rounding)), by_log)
+
+
+def given_once(p: Any, log_p: Any, name: str = "p") -> None:
+    """An error unless one of them is given."""
+    if (p is None) == (log_p is None):
+        what = "neither" if p is None else "both"
+        raise ValueError(f"A distribution is given as `{name}` or as `log_{name}`, one of them; got {what}.")
+
+
+def read_pair(p: Any, q: Any, log_p: Any, log_q: Any, axis: Axes = -1, names: tuple[str, str] = ("p", "q")) -> Pair:
+    """Two tables, each from whichever is given, with batches broadcast; an error where they are about different outcomes."""
+    a, b = read(p, log_p, axis, names[0]), read(q, log_q, axis, names[1])
+    one, two = _join((a, b), names)
+    return Pair(one, two, a.by_log, b.by_log)
+
+
+def read_belief(belief: Belief, name: str) -> Any:
+    """Log-weights of a belief, checked; NaN for traced ones where everything is impossible."""
+    log: Any = -belief.excess if is_traced(belief.excess) else -np.asarray(belief.excess, np.float64)
+    if not is_traced(log) and np.any(none := np.all(log == -np.inf, axis=-1)):
+        raise ValueError(
+            f"A belief in which every hypothesis is impossible is no distribution; `{name}` contradicts itself"
+            f"{at(np.argwhere(none)[0])}. Take back the evidence that excludes what was left."
+        )
+    return log
+
+
+def _of_beliefs(beliefs: Any, axis: Axes, name: str) -> Given:
+    several = [beliefs] if isinstance(beliefs, Belief) else list(beliefs)
+    for i, one in enumerate(several):
+        if not isinstance(one, Belief):
+            raise ValueError(
+                f"Several distributions in a list are all beliefs or none of them; `{name}` has a {type(one).__name__} as number"
+                f" {i}. Write Belief.from_probabilities(…)."
+            )
+    given = [Given(read_belief(one, name), True, one.labels) for one in several]
+    if isinstance(beliefs, Belief):
+        value, labels = given[0].value, given[0].labels
+    else:
+        values = _join(given, [f"{name}[{i}]" for i in range(len(given))])
+        value = (jnp if is_traced(values) else np).stack(values)
+        labels = next((g.labels for g in given if g.labels is not None), None)
+    axes = range(value.ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    if unique_axes(tuple(axes), value.ndim) != (value.ndim - 1,):
+        raise ValueError(
+            f"A belief has its hypotheses along the last axis, and batches before it; got axis={axis} of `{name}`, which has"
+            f" {value.ndim}. Leave it out."
+        )
+    return Given(value, True, labels)
 
 
 def floats(value: Any) -> Any:
@@ -156,7 +224,7 @@ def _check_logs(log_p: Any, label: str, _: float) -> Any:
     return log_p
 
 
-def join(*given: Given, names: Sequence[str] = ("p", "q")) -> tuple[Any, ...]:
+def _join(given: Sequence[Given], names: Sequence[str]) -> tuple[Any, ...]:
     """The values of several tables, with batches broadcast; an error where they are about different outcomes."""
     sizes = [g.value.shape[-1] for g in given]
     if len(set(sizes)) > 1:
@@ -164,6 +232,15 @@ def join(*given: Given, names: Sequence[str] = ("p", "q")) -> tuple[Any, ...]:
         raise ValueError(
             f"Distributions are compared over the same outcomes; got {found}. Give those that are missing probability 0."
         )
+    labelled = [(g.labels, name) for g, name in zip(given, names) if g.labels is not None]
+    for labels, name in labelled[1:]:
+        first, whose = labelled[0]
+        for place_, (here, there) in enumerate(zip(first, labels)):
+            if here != there:
+                raise ValueError(
+                    f"Beliefs are compared over the same hypotheses in one order; number {place_} is {here!r} in `{whose}` and"
+                    f" {there!r} in `{name}`. Give both the same labels."
+                )
     try:
         batch = np.broadcast_shapes(*(g.value.shape[:-1] for g in given))
     except ValueError:
