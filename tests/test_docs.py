@@ -1,5 +1,6 @@
-"""The table of families: no cell is empty without a reason, and the page is what the code says."""
+"""The table of families: no cell is empty without a reason, and the page is what the code says. Examples of pages run."""
 
+import doctest
 import importlib.util
 from pathlib import Path
 
@@ -17,6 +18,22 @@ make_families = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(make_families)
 
 CASES = {type(c.make()): c for c in [*registry.CASES, *test_vectors.CASES]}
+PAGES = {page.stem: page for page in sorted(DOCS.glob("*.md")) if ">>> " in page.read_text(encoding="utf-8")}
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+def test_examples_of_a_page_run(page):
+    """As they do for a reader, who has not been asked for strictness."""
+    with jax.numpy_rank_promotion("allow"), jax.debug_key_reuse(False), np.printoptions():
+        failed, tried = doctest.testfile(
+            str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE, encoding="utf-8"
+        )
+    assert tried > 10
+    assert failed == 0
+
+
+def test_pages_have_examples():
+    assert {"examples", "interop"} <= set(PAGES)
 
 
 def test_page_of_families_is_what_the_code_says():
