@@ -14,6 +14,8 @@ from .beliefs import ConjugatePrior as ConjugatePrior
 from .beliefs import Grid as Grid
 from .beliefs import HiddenMarkov as HiddenMarkov
 from .beliefs import Ledger as Ledger
+from .beliefs import Mixture as Mixture
+from .beliefs import MixtureSameFamily as MixtureSameFamily
 from .beliefs import conjugates as conjugates
 from .beliefs import grid as grid
 from .beliefs import log_evidence as log_evidence

@@ -339,6 +339,11 @@ def test_evidence_says_what_it_is():
         (sx.Poisson.evidence([0, 0]), sx.Poisson(0.0), None),
         (sx.Geometric.evidence([0, 0]), sx.Geometric(1.0), None),
         (sx.Categorical.evidence([1, 1]), sx.Categorical([0.0, 1.0]), sx.Categorical([1.0, 0.0])),
+        (
+            sx.Multinomial.evidence([[3, 0], [3, 0]], total_count=3),
+            sx.Multinomial(3, [1.0, 0.0]),
+            sx.Multinomial(3, [0.0, 1.0]),
+        ),
     ],
     ids=lambda v: type(v).__name__,
 )

@@ -191,7 +191,7 @@ def test_the_name_is_read_off_the_column(waits):
         ({"players": [sx.Normal], "data": [1.0, 2.0], "unit": "byte"}, "unit of surprise"),
         ({"players": [sx.Normal], "data": [1.0, 2.0], "kind": "both"}, "kind is"),
         ({"players": ["Gama"], "data": [1.0, 2.0]}, "Gamma"),
-        ({"players": {"x": 3}, "data": [1.0, 2.0]}, "family or a distribution"),
+        ({"players": {"x": 3}, "data": [1.0, 2.0]}, "a family, a mixture or a distribution"),
         ({"players": [], "data": [1.0, 2.0]}, "at least one player"),
         ({"players": {"b": sx.Normal([0.0, 1.0], 1.0)}, "data": [1.0, 2.0]}, "single distribution"),
         ({"players": [sx.Normal], "data": None}, "needs data"),
@@ -242,3 +242,24 @@ def test_pictures_are_written(waits, tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder"):
         board.plot(path=tmp_path / "nowhere" / "board.png")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["board.png", "counts.svg"]
+
+
+def test_mixtures_take_part():
+    rng = np.random.default_rng(4)
+    x = np.concatenate([rng.gamma(3.0, 1.0, 300), rng.gamma(60.0, 0.25, 200)])
+    board = sx.play({"one": sx.Gamma, "two": sx.Mixture(sx.Gamma, 2)}, x)
+    assert board.best.name == "two"
+    assert board["two"].free == 5
+    assert set(board["two"].parameters) == {"probs", "concentration", "rate"}
+    fit = sx.Mixture(sx.Gamma, 2).fit(x)
+    assert board["two"].total == pytest.approx(-float(np.sum(np.asarray(fit.log_prob(x), float))), rel=1e-5)
+    assert board["one"].held_out - board["two"].held_out > 0.1
+    assert "two" in str(board)
+
+
+def test_mixtures_of_counts_take_part():
+    x = np.random.default_rng(5).poisson(np.repeat([1.0, 9.0], 100))
+    board = sx.play({"one": sx.Poisson, "two": sx.Mixture(sx.Poisson, 2)}, x)
+    assert board.best.name == "two"
+    with pytest.raises(ValueError, match="one to a row"):
+        sx.play({"vectors": sx.Mixture(sx.MultivariateNormal, 2)}, x)

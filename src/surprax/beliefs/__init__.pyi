@@ -12,6 +12,11 @@ from .grids import Grid as Grid
 from .grids import grid as grid
 from .ledger import Contribution as Contribution
 from .ledger import Ledger as Ledger
+from .mixture_distribution import MixtureSameFamily as MixtureSameFamily
+from .mixture_outcomes import MixtureChoice as MixtureChoice
+from .mixture_outcomes import MixtureFit as MixtureFit
+from .mixture_outcomes import MixtureReason as MixtureReason
+from .mixtures import Mixture as Mixture
 from .chain_outcomes import ChainFit as ChainFit
 from .chain_outcomes import ChainOutcome as ChainOutcome
 from .chain_outcomes import ChainReason as ChainReason

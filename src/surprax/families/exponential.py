@@ -337,7 +337,9 @@ def _direct(cls: Any, q: Any, mean: Array, gaps: Array) -> Array:
     if cls.discrete:  # whose density need not continue between whole numbers
         value = _inner(natural, _plus(q._sufficient_statistics(x), beyond)) - q._log_normalizer()
         # At an end, where parameters are infinite, all observations are alike if any distribution is possible at all.
-        return jnp.where(jnp.isnan(value) & (x == jnp.floor(x)), q._log_density(x) - base, value)
+        whole = x == jnp.floor(x)
+        whole = jnp.all(whole, axis=-1) if cls.event_dim else whole
+        return jnp.where(jnp.isnan(value) & whole, q._log_density(x) - base, value)
     return q._log_density(x) - base + _inner(natural, beyond)
 
 

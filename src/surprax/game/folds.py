@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from surprax.beliefs import Mixture
 from surprax.evidence import Tally
 from surprax.evidence.tally import count_values
 from surprax.families.exponential import direct_log_likelihood
@@ -141,7 +142,9 @@ def score(player: Any, folds: Folds) -> Score:
     """
     with float64_scope():
         context = (folds.sample[0], folds.extremes)
-        if not isinstance(player, type):
+        if isinstance(player, Mixture):
+            result = _score_mixture(player, folds)
+        elif not isinstance(player, type):
             player = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), player)
             result = _score_fixed(player, *folds.on_device, *context)
         elif player.discrete:  # type: ignore[attr-defined]
@@ -151,6 +154,13 @@ def score(player: Any, folds: Folds) -> Score:
         else:
             result = _score_rows(player, *folds.on_device, *context)
         return jax.tree.map(np.asarray, result)
+
+
+def _score_mixture(player: Mixture, folds: Folds) -> Score:
+    fits = player._fit_with_and_without_each(folds.rows, folds.weights)
+    rows, weights = folds.on_device
+    total, held_out = jnp.sum(_fold_sums(fits[0], rows, weights)), _fold_sums(fits[2], rows, weights)
+    return _assemble(*fits, total, held_out, folds.sample[0], folds.extremes)
 
 
 @jax.jit

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from surprax.beliefs import Mixture
 from surprax.data.columns import Column, as_groups
 from surprax.families.base import Distribution
 from surprax.families.catalogue import FAMILIES, by_name
@@ -28,7 +29,7 @@ __all__ = ["play"]
 LONG = 500_000
 """From this many rows on, a game shows its progress (on a terminal)."""
 
-type Player = type[Distribution] | Distribution
+type Player = type[Distribution] | Mixture | Distribution
 
 
 def play(
@@ -50,7 +51,8 @@ def play(
     held-out surprise per row, −(1/n) Σ log q(x). A distribution that is given with its parameters is scored as it is.
 
     Args:
-        players: by name, families (fitted) or distributions (fixed); or a list of them or of their names; or "all".
+        players: by name, families or mixtures such as `Mixture(Gamma, 2)` (fitted) or distributions (fixed); or a list of them or
+            of names of families; or "all".
         data: one column: NumPy, JAX, or a column of any data-frame; finite numbers.
         by: labels of groups, one per row: the game is played within each group, and the surprises add.
         folds: K of the cross-validation, ≥ 2; with fewer rows than that, each row is its own fold.
@@ -131,9 +133,10 @@ def resolve(players: Any) -> dict[str, Player]:
             named[label] = player
         players = named
     for label, player in players.items():
-        if not (isinstance(player, Distribution) or (isinstance(player, type) and issubclass(player, Distribution))):
+        fitted = isinstance(player, Mixture) or (isinstance(player, type) and issubclass(player, Distribution))
+        if not (isinstance(player, Distribution) or fitted):
             raise ValueError(
-                f"A player is a family or a distribution; {label!r} is {player!r}. Families: {', '.join(FAMILIES)}."
+                f"A player is a family, a mixture or a distribution; {label!r} is {player!r}. Families: {', '.join(FAMILIES)}."
             )
         if player.event_dim:
             raise ValueError(
@@ -223,7 +226,7 @@ def _told(outcome: Outcome, name: str) -> str:
 
 def _unsupported(player: Player, x: np.ndarray, extremes: np.ndarray) -> tuple[str, int] | None:
     """Why, and by which row, data lie outside the support of a player."""
-    support = player._data_support({}) if isinstance(player, type) else player.support
+    support = player.support if isinstance(player, Distribution) else player._data_support({})
     inside = np.all(support.contains(x[extremes].astype(np.float64)))
     if support.discrete:
         inside &= x.dtype.kind in "iub" or bool(np.all(x == np.floor(x)))

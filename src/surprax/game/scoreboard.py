@@ -49,8 +49,17 @@ class Entry:
     @property
     def parameters(self) -> dict[str, Any]:
         """Parameters by name, as Python numbers or lists; logits are told as probabilities."""
-        names = ("probs" if name == "logits" else name for name in self.distribution.parameters)
-        return {name: np.asarray(getattr(self.distribution, name)).tolist() for name in names}
+        return _parameters(self.distribution)
+
+
+def _parameters(d: Any) -> dict[str, Any]:
+    """By name; of a mixture, those of its components beside their weights."""
+    out: dict[str, Any] = {}
+    for name in d.parameters:
+        name = "probs" if name == "logits" else name
+        value = getattr(d, name)
+        out |= _parameters(value) if hasattr(value, "parameters") else {name: np.asarray(value).tolist()}
+    return out
 
 
 @dataclass(frozen=True)
