@@ -520,3 +520,26 @@ def test_only_distributions_of_ours_go_to_numpyro():
         to_numpyro(npd.Normal(0.0, 1.0))
     with pytest.raises(TypeError, match=r"takes a distribution of surprax, such as Normal\(0, 1\); got 3"):
         to_numpyro(3.0)
+
+
+# Mixtures.
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_mixtures_cross_the_border(native):
+    ours = sx.MixtureSameFamily([[0.3, 0.7], [1.0, 0.0]], sx.Gamma([[2.0, 9.0], [1.0, 3.0]], [[1.0, 0.5], [2.0, 2.0]]))
+    theirs = to_numpyro(ours, native=native)
+    assert theirs.batch_shape == (2,)
+    x = np.array([[0.5, 1.0], [7.0, 2.0]])
+    close(theirs.log_prob(x), ours.log_prob(x), 1e-5, 1e-5)
+    back = from_numpyro(theirs)
+    assert type(back) is sx.MixtureSameFamily
+    close(back.log_prob(x), ours.log_prob(x), 1e-5, 1e-5)
+    assert np.all(theirs.sample(jax.random.key(0), (3,)) > 0)
+
+
+def test_a_mixture_of_numpyro_by_probabilities_comes_over():
+    theirs = npd.MixtureSameFamily(npd.CategoricalProbs(np.array([0.2, 0.8])), npd.Normal(np.array([0.0, 4.0]), 1.0))
+    ours = from_numpyro(theirs)
+    x = np.linspace(-2.0, 6.0, 5)
+    close(ours.log_prob(x), theirs.log_prob(x), 1e-5, 1e-5)

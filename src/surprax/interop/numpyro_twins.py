@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as npd
 
+from surprax.beliefs import MixtureSameFamily
 from surprax.families.base import Distribution
 from surprax.families.catalogue import FAMILIES, WRAPPERS
 from surprax.interop.adapter import SurpraxDistribution, adapt
@@ -199,6 +200,9 @@ def to_numpyro(distribution: Distribution, *, native: bool = False) -> npd.Distr
         raise TypeError(f"to_numpyro takes a distribution of surprax, such as Normal(0, 1); got {distribution!r}.")
     if not native:
         return adapt(distribution)
+    if isinstance(distribution, MixtureSameFamily):
+        weights = npd.CategoricalProbs(distribution.probs)
+        return npd.MixtureSameFamily(weights, to_numpyro(distribution.components, native=True))
     name = type(distribution).__name__
     for twin in TWINS.values():
         if twin.family == name and twin.to_theirs is not None:
@@ -231,6 +235,9 @@ def from_numpyro(distribution: npd.Distribution) -> Distribution:
             f"to_event({distribution.reinterpreted_batch_ndims}) makes one event of shape {distribution.event_shape} of a batch"
             f" of {type(distribution.base_dist).__name__}; there is no family of such events. Its .base_dist converts to the batch."
         )
+    if type(distribution) is npd.MixtureSameFamily:
+        weights = from_numpyro(distribution.mixing_distribution)
+        return MixtureSameFamily(weights, from_numpyro(distribution.component_distribution))
     # Of that very class: a subclass may mean something else by the same parameters.
     twin = TWINS.get(type(distribution).__name__)
     if twin is None or type(distribution) is not getattr(npd, twin.theirs):
