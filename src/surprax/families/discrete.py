@@ -84,9 +84,12 @@ def softplus(logits: Any) -> Array:
 
 def _probability_gap(a: Array, b: Array) -> Array:
     """sigmoid(a) − sigmoid(b), to relative accuracy as a → b."""
-    high, low = jnp.maximum(a, b), jnp.minimum(a, b)
-    gap = -jnp.expm1(jnp.where(a == b, 0.0, low - high))
-    return jnp.sign(jnp.where(a == b, 0.0, a - b)) * jax.nn.sigmoid(high) * jax.nn.sigmoid(-low) * gap
+    # By branches that are smooth where a = b too: its derivative there is the variance of a trial.
+    ahead = a >= b
+    high, low = jnp.where(ahead, a, b), jnp.where(ahead, b, a)
+    gap = -jnp.expm1(jnp.where(jnp.isinf(a) & (a == b), 0.0, low - high))
+    size = jax.nn.sigmoid(high) * jax.nn.sigmoid(-low) * gap
+    return jnp.where(ahead, size, -size)
 
 
 def _entropy_slope(logits: Array) -> Array:

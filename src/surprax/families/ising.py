@@ -52,8 +52,10 @@ OF_GRAPH: Any = _OfGraph()
 
 def _rise(own: Array, gap: Array) -> Array:
     """sigmoid(own + gap) − sigmoid(own), to relative accuracy as gap → 0."""
-    high, low = own + jnp.maximum(gap, 0.0), own + jnp.minimum(gap, 0.0)
-    return jnp.sign(gap) * jax.nn.sigmoid(high) * jax.nn.sigmoid(-low) * -jnp.expm1(-jnp.abs(gap))
+    up = gap >= 0.0  # by branches that are smooth at 0 too
+    high, low = own + jnp.where(up, gap, 0.0), own + jnp.where(up, 0.0, gap)
+    size = jax.nn.sigmoid(high) * jax.nn.sigmoid(-low) * -jnp.expm1(jnp.where(up, -gap, gap))
+    return jnp.where(up, size, -size)
 
 
 def _variance_of(odds: Array) -> Array:
