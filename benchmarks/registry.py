@@ -14,6 +14,8 @@ GROUPS = (
     "gradients",
     "evidence",
     "beliefs",
+    "chains",
+    "mixtures",
     "conjugate",
     "models",
     "expectation",

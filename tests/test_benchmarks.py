@@ -61,14 +61,17 @@ FEW = {
         "models/float32/gamma-1e7",
     ),
 }
-BESIDE_EFAX = [case for case in CASES if case.name.endswith("-efax")]
-TRIED = [case for case in CASES if case.name in FEW.get(case.group, (case.name,)) and case not in BESIDE_EFAX]
+PEERS = {"efax": "efax", "hmmlearn": "hmmlearn.hmm", "dynamax": "dynamax.hidden_markov_model"}
+"""Peers that tests do without: what names of cases end in, and the module."""
+BESIDE_PEERS = [case for case in CASES if case.name.rpartition("-")[2] in PEERS]
+TRIED = [case for case in CASES if case.name in FEW.get(case.group, (case.name,)) and case not in BESIDE_PEERS]
 
 
-@pytest.mark.parametrize("case", BESIDE_EFAX, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", BESIDE_PEERS, ids=lambda case: case.name)
 def test_a_peer_that_is_not_installed_is_asked_for(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "efax", None)
-    with pytest.raises(MissingPeerError, match=r"EFAX.* is not installed: pip install .*\[peers\]"):
+    peer = case.name.rpartition("-")[2]
+    monkeypatch.setitem(sys.modules, PEERS[peer], None)
+    with pytest.raises(MissingPeerError, match=rf"(?i){peer}.* is not installed: pip install .*\[peers\]"):
         harness.run_case(case, Effort.least(repeats=0))
 
 

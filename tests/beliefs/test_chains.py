@@ -9,6 +9,7 @@ import pytest
 from scipy.special import logsumexp
 
 import surprax as sx
+from surprax.beliefs import chain_blocks as blocks
 from surprax.beliefs import chain_passes as passes
 from surprax.beliefs.chain_outcomes import ChainReason
 from surprax.beliefs.chains import HiddenMarkov
@@ -335,6 +336,142 @@ def test_samples_have_the_chains_frequencies():
     assert vectors.sample(jax.random.key(3), 4)[1].shape == (4, 3)
 
 
+# Blocks of long chains -------------------------------------------------------------------------------------------------
+
+
+def long_chain(K, T, B=1, stay=0.9, seed=0):
+    """A chain whose states are one standard deviation apart, first log-probabilities (B, K), steps and e (T, B, K)."""
+    rng = np.random.default_rng(seed)
+    transition = stay * np.eye(K) + (1.0 - stay) * rng.dirichlet(np.ones(K), K)
+    x = rng.integers(0, K, (T, B, 1)) + rng.normal(size=(T, B, 1))
+    e = -0.5 * (x - np.arange(K)) ** 2
+    first = np.log(rng.dirichlet(np.ones(K), B))
+    return tuple(jnp.asarray(v, jnp.float32) for v in (first, np.log(transition), e))
+
+
+@pytest.mark.parametrize(("K", "T", "B"), [(1, 2048, 1), (3, 2048, 1), (3, 2311, 2), (20, 2311, 1), (20, 3000, 2)])
+def test_blocks_are_single_steps(K, T, B):
+    """2311 is a prime number: blocks are filled up."""
+    first, step, e = long_chain(K, T, B)
+    laid = blocks.blocks_of(step, e)
+    assert laid.number * laid.length >= T
+    now, increment = passes._filter_step_by_step(first, step, e)
+    found, gains, certified = blocks.filtered(laid, first, step, e)
+    assert certified
+    np.testing.assert_allclose(found, now, atol=2e-5)
+    np.testing.assert_allclose(gains, increment, atol=2e-5)
+    gains, certified = blocks.increments(laid, first, step, e)
+    assert certified
+    np.testing.assert_allclose(gains, increment, atol=2e-5)
+    states, _ = passes._smooth_step_by_step(first, step, e)
+    found, gains, certified = blocks.smoothed(laid, first, step, e)
+    assert certified
+    np.testing.assert_allclose(found, states, atol=4e-5)
+    np.testing.assert_allclose(gains, increment, atol=2e-5)
+    for reverse, start in ((False, first), (True, jnp.zeros_like(first))):
+        found, certified = blocks.predictions(laid, start, step, e, reverse)
+        plain = passes._turned(start, step, e) if reverse else passes.sweep(start, step, e, False)
+        assert certified
+        # Directions are what counts: of a pass backward, factors differ.
+        centre = lambda v: v - v.mean(axis=-1, keepdims=True)
+        np.testing.assert_allclose(centre(np.asarray(found)), centre(np.asarray(plain)), atol=4e-5)
+
+
+def test_blocks_have_all_digits_in_float64():
+    with jax.enable_x64(True):
+        first, step, e = (v.astype(float) for v in long_chain(4, 4000))
+        found, _, certified = blocks.smoothed(blocks.blocks_of(step, e), first, step, e)
+        assert certified
+        np.testing.assert_allclose(found, passes._smooth_step_by_step(first, step, e)[0], atol=1e-12)
+
+
+def uncertified(name):
+    first, step, e = long_chain(3, 2048)
+    if name == "what is never forgotten":
+        step, e = jnp.log(0.9999 * jnp.eye(3) + 0.0001 / 3), 0.001 * e
+    elif name == "zeros":
+        step = jnp.where(jnp.eye(3, k=-2, dtype=bool), -jnp.inf, jnp.log(jnp.full((3, 3), 1 / 3)))
+        step = jnp.where(jnp.eye(3, k=-1, dtype=bool), -jnp.inf, step)
+    elif name == "a surprise of 110 nats":
+        step = jnp.log((1.0 - 1e-30) * jnp.eye(3) + 1e-30)
+        e = 100.0 * e
+    elif name == "the impossible":
+        e = e.at[700].set(-jnp.inf)
+    elif name == "not a number":
+        e = e.at[700].set(jnp.nan)
+    elif name == "a start in the dark":
+        first = jnp.array([[0.0, -95.0, -300.0]])
+    return first, step, e
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "what is never forgotten",
+        "zeros",
+        "a surprise of 110 nats",
+        "the impossible",
+        "not a number",
+        "a start in the dark",
+    ],
+)
+def test_blocks_that_are_not_right_say_so(name):
+    first, step, e = uncertified(name)
+    laid = blocks.blocks_of(step, e)
+    assert not blocks.filtered(laid, first, step, e)[-1]
+    assert not blocks.increments(laid, first, step, e)[-1]
+    # And then steps are single ones.
+    tried = passes._filter_in_blocks(passes._given, first, step, e)
+    for a, b in zip(tried, passes._filter_step_by_step(first, step, e)):
+        np.testing.assert_allclose(a, b, rtol=3e-6, atol=3e-6)
+
+
+def test_short_and_many_and_varying_chains_are_not_laid_in_blocks():
+    _, step, e = long_chain(3, 2048)
+    assert blocks.blocks_of(step, e[:1000]) is None
+    assert blocks.blocks_of(step, jnp.tile(e, (1, 20, 1))) is None
+    assert blocks.blocks_of(jnp.tile(step, (2047, 1, 1)), e) is None
+
+
+def test_long_sequences_through_the_front_door(monkeypatch):
+    """With missing rows and unequal lengths: in blocks as step by step, gradients too."""
+    rng = np.random.default_rng(11)
+    model = HiddenMarkov([1.0, 0.0, 0.0], 0.8 * np.eye(3) + 0.2 / 3, sx.Normal(np.array([-1.0, 0.0, 2.0]), 1.0))
+    model = jax.tree.map(jnp.asarray, model)
+    x = rng.normal(0.5, 1.5, (2, 2300)).astype(np.float32)
+    x[0, 100:300] = np.nan
+    lengths = np.array([2300, 1500])
+
+    def answers():
+        f, s = model.filter(x, lengths=lengths), model.smooth(x, lengths=lengths)
+        slope = jax.grad(lambda m: m.log_likelihood(x, lengths=lengths).sum())(model)
+        belief = jax.grad(lambda m: m.smooth(x, lengths=lengths).probabilities[0, 1000, 1])(model)
+        pairs = model.smooth(x, lengths=lengths, pairwise=True).pairs
+        return [
+            f.probabilities,
+            f.log_likelihood,
+            s.probabilities,
+            s.log_likelihood,
+            pairs,
+            *jax.tree.leaves((slope, belief)),
+        ]
+
+    tried = answers()
+    jax.clear_caches()
+    monkeypatch.setattr(blocks, "blocks_of", lambda step, e: None)
+    for a, b in zip(tried, answers(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
+    jax.clear_caches()
+    assert np.all(np.asarray(tried[2])[1, 1500:] == 0)
+
+
+def test_vmap_over_long_chains():
+    x = np.random.default_rng(12).normal(size=2048).astype(np.float32)
+    f = lambda loc: HiddenMarkov([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], sx.Normal(loc, 1.0)).log_likelihood(x)
+    locs = jnp.array([[0.0, 1.0], [-1.0, 2.0]])
+    np.testing.assert_allclose(jax.jit(jax.vmap(f))(locs), [f(locs[0]), f(locs[1])], rtol=1e-5)
+
+
 # Baum–Welch -----------------------------------------------------------------------------------------------------------
 
 TRUE = np.array([[0.95, 0.05], [0.1, 0.9]])
@@ -443,6 +580,78 @@ def test_fit_of_the_impossible_is_an_outcome():
     assert outcome.iterations == 0
 
 
+# Starts and criteria --------------------------------------------------------------------------------------------------
+
+EARTHQUAKES = sx.data.datasets.load("earthquakes")["count"].values
+
+
+@pytest.mark.parametrize(
+    ("k", "total", "rates"),
+    [(1, -391.9189, [19.36]), (2, -341.8787, [15.42, 26.02]), (3, -328.5275, [13.13, 19.71, 29.71])],
+)
+def test_fit_family_finds_what_the_book_has(k, total, rates):
+    """Zucchini & MacDonald (2009), section 4.3.2: by EM, with a free initial distribution."""
+    model, outcome = HiddenMarkov.fit_family(sx.Poisson, k, EARTHQUAKES)
+    assert outcome.converged
+    assert outcome.log_likelihood == pytest.approx(total, abs=5e-5)
+    np.testing.assert_allclose(model.emission.rate, rates, atol=0.006)
+    assert len(outcome.log_likelihoods) == outcome.iterations + 1
+    assert np.all(np.diff(outcome.log_likelihoods) > -1e-8)
+    assert model.free_parameters() == k * k + k - 1
+    assert model.bic(EARTHQUAKES) == pytest.approx(np.log(107) * (k * k + k - 1) - 2 * total, abs=2e-3)
+    assert model.aic(EARTHQUAKES, free=3) == pytest.approx(6 - 2 * total, abs=2e-3)
+
+
+def test_stationary_starts_have_the_likelihood_of_the_book():
+    """Table 3.1 there: −342.3183 at rates of 15.472 and 26.125 and these transitions."""
+    moves = [[0.9340, 0.0660], [0.1285, 0.8715]]
+    model = HiddenMarkov([0.6608, 0.3392], moves, sx.Poisson(np.array([15.472, 26.125])))
+    np.testing.assert_allclose(model.stationary(), [0.6608, 0.3392], atol=2e-4)
+    assert model.log_likelihood(EARTHQUAKES) == pytest.approx(-342.3183, abs=2e-3)
+
+
+def test_a_key_adds_starts():
+    plain = HiddenMarkov.fit_family(sx.Poisson, 3, EARTHQUAKES)[1].log_likelihood
+    some = [HiddenMarkov.fit_family(sx.Poisson, 3, EARTHQUAKES, key=jax.random.key(5), starts=3) for _ in range(2)]
+    assert some[0][1].log_likelihood >= plain - 1e-6
+    np.testing.assert_array_equal(some[0][0].emission.rate, some[1][0].emission.rate)
+
+
+FAMILIES = {
+    "Normal": (sx.Normal(np.array([0.0, 4.0]), np.array([1.0, 0.5])), {}),
+    "VonMises": (sx.VonMises(np.array([-3.0, 1.5]), np.array([8.0, 8.0])), {}),
+    "Binomial": (sx.Binomial(np.array([10.0, 10.0]), np.array([0.2, 0.8])), {"total_count": 10}),
+    "MultivariateNormal": (sx.MultivariateNormal(np.array([[0.0, 0.0], [3.0, 1.0]]), np.eye(2)), {}),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_fit_family_recovers_the_states(name):
+    truth, known = FAMILIES[name]
+    states, x = HiddenMarkov([0.5, 0.5], [[0.95, 0.05], [0.1, 0.9]], truth).sample(jax.random.key(3), 600)
+    x = np.array(x, np.float64)
+    x[np.arange(50, 60)] = np.nan
+    model, outcome = HiddenMarkov.fit_family(type(truth), 2, [x[:400], x[400:]], **known)
+    assert outcome.converged, str(outcome)
+    found = np.concatenate([model.smooth(part).probabilities for part in (x[:400], x[400:])])
+    right = np.mean(found.argmax(axis=1) == np.asarray(states))
+    assert max(right, 1 - right) > 0.95
+    assert model.emission.batch_shape == (2,)
+
+
+def test_a_mixture_is_a_chain_that_is_cut_everywhere():
+    model, outcome = HiddenMarkov.fit_family(sx.Poisson, 2, EARTHQUAKES[:, None], tolerance=1e-9)
+    assert outcome.log_likelihood == pytest.approx(-360.369, abs=2e-3)
+    np.testing.assert_allclose(model.emission.rate, [15.777, 26.840], atol=0.01)  # ibid., Table 1.2
+    np.testing.assert_allclose(model.initial, [0.676, 0.324], atol=1e-3)
+
+
+def test_free_parameters_of_covariances():
+    vectors = HiddenMarkov([0.5, 0.5], TRUE, sx.MultivariateNormal(np.zeros((2, 3)), np.eye(3)))
+    assert vectors.free_parameters() == 1 + 2 + 2 * (3 + 6)
+    assert np.all(np.isnan(HiddenMarkov([0.5, 0.5], [TRUE], MODEL.emission).stationary()))
+
+
 # Errors ---------------------------------------------------------------------------------------------------------------
 
 MODEL = HiddenMarkov([0.5, 0.5], TRUE, sx.Normal(np.array([0.0, 3.0]), 1.0))
@@ -493,6 +702,14 @@ def test_logarithms_and_the_pytree():
         (lambda: MODEL.fit([1.0, 2.0], iterations=0), "at least 1 iteration"),
         (lambda: MODEL.fit([np.nan, np.nan]), "all observations are missing"),
         (lambda: jax.jit(lambda x: MODEL.fit(x)[0].initial)(jnp.ones(3)), "outside of jit"),
+        (lambda: jax.jit(lambda x: HiddenMarkov.fit_family(sx.Normal, 2, x)[0].initial)(jnp.ones(3)), "outside of jit"),
+        (
+            lambda: HiddenMarkov.fit_family(sx.Normal, 2, [1.0, 1.0, 1.0]),
+            "at least as many different observations; got 1",
+        ),
+        (lambda: HiddenMarkov.fit_family(sx.Normal, 0, [1.0, 2.0]), "whole number of states, at least 1; got 0"),
+        (lambda: HiddenMarkov.fit_family(sx.Normal, 2, [np.nan, np.nan]), "all observations are missing"),
+        (lambda: HiddenMarkov.fit_family(sx.MultivariateNormal, 2, 3.0), r"one sequence \(T, …\)"),
     ],
 )
 def test_errors_are_sentences(call, words):
@@ -503,5 +720,7 @@ def test_errors_are_sentences(call, words):
 def test_what_is_no_distribution_is_refused():
     with pytest.raises(TypeError, match="emission must be a distribution"):
         HiddenMarkov([0.5, 0.5], TRUE, None)
+    with pytest.raises(TypeError, match="takes a family of distributions"):
+        HiddenMarkov.fit_family(MODEL.emission, 2, [1.0, 2.0])
     with pytest.raises(TypeError, match="are numbers"):
         MODEL.log_likelihood(np.array(["a", "b"]))

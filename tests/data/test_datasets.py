@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import poisson
 from statsmodels import datasets as source
 
 from surprax.data import DataError, datasets
@@ -95,3 +96,12 @@ def test_doctor_visits_are_every_second_row():
     words = np.array(["good", "fair", "poor", "excellent"])
     expected = words[np.where(indicators.any(axis=1), indicators.argmax(axis=1), 3)]
     assert table["health"].values.tolist() == expected.tolist()
+
+
+def test_earthquakes_have_the_published_moments_and_likelihood():
+    """Zucchini & MacDonald (2009), chapter 1 and Table 3.1; the series itself is in nothing that tests install."""
+    table = datasets.load("earthquakes")
+    count = table["count"].values
+    assert table["year"].values.tolist() == list(range(1900, 2007))
+    assert (round(count.mean(), 2), round(count.var(ddof=1), 2)) == (19.36, 51.57)
+    assert -poisson.logpmf(count, count.mean()).sum() == pytest.approx(391.9189, abs=5e-5)

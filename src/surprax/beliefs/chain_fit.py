@@ -12,7 +12,7 @@ from surprax.families.batches import map_parameters
 from surprax.families.fitting import has_moments
 from surprax.numerics.precision import in_float64, is_traced
 
-__all__ = ["baum_welch"]
+__all__ = ["baum_welch", "emissions_of", "seen_rows"]
 
 
 def baum_welch(
@@ -28,7 +28,7 @@ def baum_welch(
         raise ValueError(
             f"A fit has at least 1 iteration and a tolerance of at least 0; got {iterations} and {tolerance}."
         )
-    seen = _seen(s)
+    seen = seen_rows(s)
     rows = np.asarray(s.x)[seen]
     if not len(rows):
         raise ValueError("There is nothing to fit to: all observations are missing.")
@@ -66,7 +66,7 @@ def baum_welch(
     return model, ChainFit(reason, count, np.array(trace), held)
 
 
-def _seen(s: Sequences) -> np.ndarray:
+def seen_rows(s: Sequences) -> np.ndarray:
     """Which rows are observed, (B, T)."""
     x = np.asarray(s.x)
     seen = np.ones(x.shape[:2], bool) if s.mask is None else np.asarray(s.mask).copy()
@@ -100,14 +100,19 @@ def _shares(counts: np.ndarray, log_before: Any) -> np.ndarray:
     return np.where(total > 0, counts / np.where(total > 0, total, 1.0), before)
 
 
-def _fit_emission(emission: Any, rows: np.ndarray, shares: np.ndarray, known: dict[str, Any]) -> tuple[Any, np.ndarray]:
-    """The emission of each state at the maximum of its weighted likelihood, and where there was none and it was held."""
-    family, k = type(emission), shares.shape[-1]
-    if has_moments(family, known):
+def emissions_of(
+    family: Any, rows: np.ndarray, shares: np.ndarray, known: list[dict[str, Any]]
+) -> tuple[Any, np.ndarray]:
+    """The emission of each state at the maximum of its weighted likelihood (batch K), and whether there was one (K,).
+
+    `shares` (rows, K) are weights of rows; `known` are parameters of each state, which all are alike for families with moments.
+    """
+    k = shares.shape[-1]
+    if has_moments(family, known[0]):
         each = np.broadcast_to(np.expand_dims(rows, 1), (len(rows), k, *rows.shape[1:]))
-        fitted, _ = family.try_fit(each, shares, **known)
+        fitted, _ = family.try_fit(each, shares, **known[0])
     else:
-        fits = [family.try_fit(rows, shares[:, i], **_known_to(emission[i], known))[0] for i in range(k)]
+        fits = [family.try_fit(rows, shares[:, i], **known[i])[0] for i in range(k)]
         fitted = map_parameters(lambda leaf, _, *more: np.stack(np.broadcast_arrays(leaf, *more)), fits[0], *fits[1:])
     good = np.ones(k, bool)
 
@@ -120,6 +125,14 @@ def _fit_emission(emission: Any, rows: np.ndarray, shares: np.ndarray, known: di
         return leaf
 
     map_parameters(check, fitted)
+    return fitted, good
+
+
+def _fit_emission(emission: Any, rows: np.ndarray, shares: np.ndarray, known: dict[str, Any]) -> tuple[Any, np.ndarray]:
+    """The emission of each state at the maximum of its weighted likelihood, and where there was none and it was held."""
+    family, k = type(emission), shares.shape[-1]
+    each = [known] * k if has_moments(family, known) else [_known_to(emission[i], known) for i in range(k)]
+    fitted, good = emissions_of(family, rows, shares, each)
 
     def pick(new: Any, meta: Any, old: Any) -> np.ndarray:
         n = meta["event_dim"]

@@ -11,6 +11,9 @@ forward with the transitions, p₁ = initial: pₜ are predictions; backward wit
 the sweep may be in probabilities, which is fastest: exp eₜ relative to its greatest, nothing in the loop but products. All
 that underflows there is at most 4K·2⁻¹²⁶/sₜ₋₁ of pₜ (in float32), where sₜ₋₁ is the sum that was normalised. Where some pₜ(j) is
 not as far above that as its digits ask, be it impossible or very surprising, the sweep is done again in logarithms.
+
+Long chains are tried in blocks that are passed side by side (`chain_blocks`), and step by step where these are not certified.
+Derivatives are those of single steps.
 """
 
 import functools
@@ -20,11 +23,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from surprax.beliefs import chain_blocks as blocks
 from surprax.numerics.elementary import argmax, logsumexp
 from surprax.numerics.log_matrix import log_matmul, log_matmul_above, max_plus
 
 __all__ = [
     "backward",
+    "filter_all",
     "filtered",
     "forward",
     "increments",
@@ -32,6 +37,7 @@ __all__ = [
     "log_evidence",
     "pair_counts",
     "pairs",
+    "smooth_all",
     "smoothed",
 ]
 
@@ -55,6 +61,10 @@ def sweep(first: Array, step: Array, e: Array, parallel: bool) -> Array:
         return first[None]
     if parallel:
         return _sweep_in_parallel(first, step, e)
+    return _sweep_step_by_step(first, step, e)
+
+
+def _sweep_step_by_step(first: Array, step: Array, e: Array) -> Array:
     p, _, certified = _sweep_in_probabilities(first, step, e)
     quick = jnp.concatenate([first[None], _safe_log(p)])
     return jax.lax.cond(certified, lambda _: quick, lambda _: _sweep_in_logarithms(first, step, e), None)
@@ -130,16 +140,100 @@ def _one_step(w: Array, step: Array) -> Array:
 # What the two sweeps tell ---------------------------------------------------------------------------------------------
 
 
+def _first(initial: Array, e: Array) -> Array:
+    return jnp.broadcast_to(initial[None], e.shape[1:])
+
+
+def _tried(quick: Any, plain: Any) -> Any:
+    """`quick(blocks, *chain)`, which ends with whether it is certified, in place of `plain(*chain)` where it is.
+
+    The chain, first (B, K), step and e, is `observe(*args)`, so that who needs e makes it: it is the largest array of all, and with
+    blocks need not exist. Derivatives are those of `plain`.
+    """
+
+    @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+    def tried(observe: Any, *args: Any) -> Any:
+        chain = observe(*args)
+        laid = blocks.blocks_of(*chain[1:])
+        if laid is None:
+            return plain(*chain)
+        *result, certified = quick(laid, *chain)
+        result = result[0] if len(result) == 1 else tuple(result)
+        return jax.lax.cond(certified, lambda _: result, lambda args: plain(*observe(*args)), args)
+
+    @tried.defjvp
+    def _(observe: Any, primals: Any, tangents: Any) -> Any:
+        return jax.jvp(lambda *args: plain(*observe(*args)), primals, tangents)
+
+    return tried
+
+
+def _given(*chain: Array) -> tuple[Array, ...]:
+    return chain
+
+
+def _sweep_forward(first: Array, step: Array, e: Array) -> Array:
+    return sweep(first, step, e, False)
+
+
+def _turned(first: Array, step: Array, e: Array) -> Array:
+    """`sweep` backward, step by step."""
+    turned = jnp.swapaxes(step, -2, -1)
+    return sweep(first, turned[::-1] if step.ndim == 3 else turned, e[::-1], False)[::-1]
+
+
+def _filter_step_by_step(first: Array, step: Array, e: Array) -> tuple[Array, Array]:
+    return filtered(sweep(first, step, e, False), e)
+
+
+def _smooth_step_by_step(first: Array, step: Array, e: Array) -> tuple[Array, Array]:
+    now, increment = _filter_step_by_step(first, step, e)
+    return smoothed(now, _turned(jnp.zeros_like(first), step, e)), increment
+
+
+_predicted_in_blocks = _tried(functools.partial(blocks.predictions, reverse=False), _sweep_forward)
+_turned_in_blocks = _tried(functools.partial(blocks.predictions, reverse=True), _turned)
+_filter_in_blocks = _tried(blocks.filtered, _filter_step_by_step)
+_smooth_in_blocks = _tried(blocks.smoothed, _smooth_step_by_step)
+
+
 def forward(initial: Array, step: Array, e: Array, parallel: bool) -> Array:
     """log P(zₜ | x₁ … xₜ₋₁), shape (T, B, K)."""
-    first = jnp.broadcast_to(initial[None], e.shape[1:])
-    return sweep(first, step, e, parallel)
+    first = _first(initial, e)
+    return sweep(first, step, e, True) if parallel else _predicted_in_blocks(_given, first, step, e)
 
 
 def backward(step: Array, e: Array, parallel: bool) -> Array:
     """log P(xₜ₊₁ … x_T | zₜ) up to a constant for each t, shape (T, B, K)."""
+    if not parallel:
+        return _turned_in_blocks(_given, jnp.zeros_like(e[0]), step, e)
     turned = jnp.swapaxes(step, -2, -1)
-    return sweep(jnp.zeros_like(e[0]), turned[::-1] if step.ndim == 3 else turned, e[::-1], parallel)[::-1]
+    return sweep(jnp.zeros_like(e[0]), turned[::-1] if step.ndim == 3 else turned, e[::-1], True)[::-1]
+
+
+def _chain(observe: Any, *args: Any) -> tuple[Array, Array, Array]:
+    initial, step, e, _ = observe(*args)
+    return _first(initial, e), step, e
+
+
+def filter_all(observe: Any, args: Any, parallel: bool) -> tuple[Array, Array]:
+    """log P(zₜ | x₁ … xₜ), shape (T, B, K), and log P(xₜ | x₁ … xₜ₋₁), shape (T, B).
+
+    Here and below, `observe(*args)` gives initial probabilities (K,), steps, e, and which rows are within a sequence (T, B).
+    """
+    if parallel:
+        first, step, e = _chain(observe, *args)
+        return filtered(sweep(first, step, e, True), e)
+    return _filter_in_blocks(functools.partial(_chain, observe), *args)
+
+
+def smooth_all(observe: Any, args: Any, parallel: bool) -> tuple[Array, Array]:
+    """log P(zₜ | x₁ … x_T), shape (T, B, K), and log P(xₜ | x₁ … xₜ₋₁), shape (T, B)."""
+    if not parallel:
+        return _smooth_in_blocks(functools.partial(_chain, observe), *args)
+    first, step, e = _chain(observe, *args)
+    now, increment = filtered(sweep(first, step, e, True), e)
+    return smoothed(now, backward(step, e, True)), increment
 
 
 def filtered(predicted: Array, e: Array) -> tuple[Array, Array]:
@@ -149,16 +243,24 @@ def filtered(predicted: Array, e: Array) -> tuple[Array, Array]:
     return joint - _finite(increment)[..., None], increment
 
 
-def increments(initial: Array, step: Array, e: Array, parallel: bool) -> Array:
+def increments(observe: Any, args: Any, parallel: bool) -> Array:
     """log P(xₜ | x₁ … xₜ₋₁), shape (T, B)."""
-    first = jnp.broadcast_to(initial[None], e.shape[1:])
-    if parallel or e.shape[0] == 1:
-        return filtered(sweep(first, step, e, parallel), e)[1]
+    if parallel:
+        return filter_all(observe, args, True)[1]
+    return _increments_in_blocks(functools.partial(_chain, observe), *args)
+
+
+def _increments_step_by_step(first: Array, step: Array, e: Array) -> Array:
+    if e.shape[0] == 1:
+        return logsumexp(first + e[0], axis=-1)[None]
     _, rest, certified = _sweep_in_probabilities(first, step, e)
     quick = jnp.concatenate([logsumexp(first + e[0], axis=-1)[None], rest])
     return jax.lax.cond(
         certified, lambda _: quick, lambda _: filtered(_sweep_in_logarithms(first, step, e), e)[1], None
     )
+
+
+_increments_in_blocks = _tried(blocks.increments, _increments_step_by_step)
 
 
 def smoothed(now: Array, later: Array) -> Array:
@@ -192,18 +294,19 @@ def pair_counts(now: Array, later: Array, step: Array, e: Array, valid: Array) -
 # The log-likelihood, of which the derivative is the expected numbers of what happens in the chain ----------------------
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
-def log_evidence(initial: Array, step: Array, e: Array, valid: Array, parallel: bool) -> Array:
-    """log P(x₁ … x_T), shape (B,), of the rows that are `valid` (T, B), within their sequence.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 2))
+def log_evidence(observe: Any, args: Any, parallel: bool) -> Array:
+    """log P(x₁ … x_T), shape (B,).
 
     The derivative is Σ γ₁·d initial + Σ ξ·d step + Σ γ·de, with the probabilities γ of states and ξ of transitions, given x.
     """
-    return jnp.sum(jnp.where(valid, increments(initial, step, e, parallel), 0.0), axis=0)
+    valid = observe(*args)[-1]
+    return jnp.sum(jnp.where(valid, increments(observe, args, parallel), 0.0), axis=0)
 
 
 @log_evidence.defjvp
-def _log_evidence_jvp(parallel: bool, primals: Any, tangents: Any) -> tuple[Array, Array]:
-    (initial, step, e, rows), (d_initial, d_step, d_e, _) = primals, tangents
+def _log_evidence_jvp(observe: Any, parallel: bool, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (initial, step, e, rows), (d_initial, d_step, d_e, _) = jax.jvp(lambda args: observe(*args), primals, tangents)
     now, increment = filtered(forward(initial, step, e, parallel), e)
     later = backward(step, e, parallel)
     share = jnp.where(rows[..., None], jnp.exp(smoothed(now, later)), 0.0)

@@ -11,7 +11,7 @@ from jax import Array
 from surprax.families.base import floating
 from surprax.numerics.precision import is_traced
 
-__all__ = ["Sequences", "as_sequences", "observed"]
+__all__ = ["Sequences", "as_rows", "as_sequences", "observed"]
 
 
 @jax.tree_util.register_dataclass
@@ -43,23 +43,41 @@ class Sequences:
         return jax.tree.map(lambda r: r[0], results) if self.single else results
 
 
+def as_rows(family: Any, x: Any, mask: Any, lengths: Any) -> Sequences:
+    """Observations for a family in one of their forms, checked."""
+    n = family.event_dim
+    together = isinstance(x, list | tuple) and len(x) and all(np.ndim(part) == n + 1 for part in x)
+    one = x[0] if together else x
+    if is_traced(x):
+        raise ValueError("A chain is fitted to known numbers: call `fit_family` outside of jit.")
+    if np.ndim(one) < n + 1:
+        raise ValueError(
+            f"Observations are one sequence (T, …) or a batch (B, T, …) with {n} axes for each; got shape {np.shape(one)}."
+        )
+    return _sequences(n, np.shape(one)[np.ndim(one) - n :], None, x, mask, lengths)
+
+
 def as_sequences(model: Any, x: Any, mask: Any, lengths: Any) -> Sequences:
     """Observations for a model in one of their forms, checked."""
     d = model.emission
-    n = d.event_dim
+    steps = np.shape(model.log_transition)[0] if np.ndim(model.log_transition) == 3 else None
+    return _sequences(d.event_dim, d.event_shape, steps, x, mask, lengths)
+
+
+def _sequences(n: int, shape: tuple[int, ...], steps: int | None, x: Any, mask: Any, lengths: Any) -> Sequences:
     if isinstance(x, list | tuple) and len(x) and all(np.ndim(part) == n + 1 for part in x):
         if lengths is not None:
             raise ValueError(
                 "A list of sequences has the lengths that they have: leave `lengths` out, or pass one array."
             )
-        x, mask, lengths = _together(x, mask, d.event_shape)
+        x, mask, lengths = _together(x, mask, shape)
     if not (is_traced(x) or isinstance(x, jax.Array)):
         x = np.asarray(x)
         if x.dtype.kind not in "biuf":
             raise TypeError(f"Observations of a chain are numbers; got an array of dtype {x.dtype}.")
     single = np.ndim(x) == n + 1
-    if np.ndim(x) not in (n + 1, n + 2) or np.shape(x)[np.ndim(x) - n :] != d.event_shape:
-        event = "".join(f", {size}" for size in d.event_shape)
+    if np.ndim(x) not in (n + 1, n + 2) or np.shape(x)[np.ndim(x) - n :] != shape:
+        event = "".join(f", {size}" for size in shape)
         raise ValueError(
             f"Observations of this chain are one sequence of shape (T{event or ','}) or a batch (B, T{event}); got an array of"
             f" shape {np.shape(x)}."
@@ -68,7 +86,6 @@ def as_sequences(model: Any, x: Any, mask: Any, lengths: Any) -> Sequences:
     b, t = x.shape[:2]
     if t == 0:
         raise ValueError("A sequence has at least one observation; got none. Mark what is missing as NaN.")
-    steps = np.shape(model.log_transition)[0] if np.ndim(model.log_transition) == 3 else None
     if steps is not None and steps != t - 1:
         raise ValueError(
             f"The chain has {steps} transition matrices, one to each step, for sequences of length {steps + 1}; got length {t}."

@@ -18,9 +18,11 @@ import numpy as np
 from jax import Array
 
 from surprax.beliefs import chain_passes as passes
-from surprax.beliefs.chain_fit import baum_welch
+from surprax.beliefs.chain_fit import baum_welch, seen_rows
 from surprax.beliefs.chain_outcomes import ChainFit, Filtered, LikeliestPath, Smoothed, outcome_of
-from surprax.beliefs.chain_sequences import Sequences, as_sequences, observed
+from surprax.beliefs.chain_sequences import Sequences, as_rows, as_sequences, observed
+from surprax.beliefs.chain_starts import best_climb
+from surprax.beliefs.mixture_components import free_numbers
 from surprax.families.base import Distribution
 from surprax.families.batches import map_parameters
 from surprax.families.categorical import log_probabilities
@@ -46,8 +48,9 @@ class HiddenMarkov:
     (B,) where they end before T; or a list of sequences of any lengths. Rows that are NaN (all of an observation), or for which
     `mask` is false, are missing, which costs nothing. Results for a batch have the axis B in front.
 
-    The passes run step by step, in O(T K²). With `parallel=True` they are associative scans of log-space matrix products, in
-    O(T K³) work but O(log T) steps, for accelerators; by default only there, if K ≤ 64.
+    The passes run step by step, in O(T K²); those of a few chains of 1,024 steps or more in blocks side by side, where these turn
+    out to have forgotten where they started (`chain_blocks`). With `parallel=True` they are associative scans of log-space matrix
+    products, in O(T K³) work but O(log T) steps, for accelerators; by default only there, if K ≤ 64.
     Each length compiles anew, which takes seconds for these.
 
     The pytree's leaves are `log_initial`, `log_transition` and the parameters of `emission`; derivatives of the log-likelihood in
@@ -147,6 +150,23 @@ class HiddenMarkov:
 
         return f"HiddenMarkov(initial={told(self.log_initial)}, transition={told(self.log_transition)}, emission={self.emission!r})"
 
+    def stationary(self) -> Array:
+        """The distribution of states π that a step leaves as it is, πᵀP = πᵀ, shape (K,); NaN where `transition` varies.
+
+        That of a state after very many steps, if from every state one can come to every other. Where that is not so there may be
+        several; it is then NaN or infinite.
+
+        >>> from surprax.families import Normal
+        >>> model = HiddenMarkov([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], Normal(np.array([0.0, 3.0]), 1.0))
+        >>> print(model.stationary().round(4))
+        [0.6667 0.3333]
+        """
+        p = self.transition
+        if p.ndim == 3:
+            return jnp.full(p.shape[-1], jnp.nan, p.dtype)
+        # π (I − P + U) = 1, where U is a matrix of ones: Zucchini & MacDonald (2009), exercise 1.8.
+        return jnp.linalg.solve((jnp.eye(len(p), dtype=p.dtype) - p + 1.0).T, jnp.ones(len(p), p.dtype))
+
     # Inference.
 
     def log_likelihood(self, x: Any, *, mask: Any = None, lengths: Any = None, parallel: bool | None = None) -> Array:
@@ -228,13 +248,93 @@ class HiddenMarkov:
         """
         return baum_welch(self, as_sequences(self, x, mask, lengths), iterations, tolerance, known)
 
+    @classmethod
+    def fit_family(
+        cls,
+        family: type[Distribution],
+        num_states: int,
+        x: Any,
+        *,
+        key: Any = None,
+        starts: int = 8,
+        mask: Any = None,
+        lengths: Any = None,
+        iterations: int = 500,
+        tolerance: float = 1e-6,
+        **known: Any,
+    ) -> tuple[Self, ChainFit]:
+        """Maximum likelihood of K states that emit from a family, with no start to be thought of: the best of several climbs.
+
+        A start divides the observations, regardless of their order, into K parts: a state emits what its part does, and states
+        follow each other as parts do. Starts by chance climb for 40 iterations, and the best four of them on.
+
+        Args:
+            family: of the emissions, such as `Poisson` or `MultivariateNormal`: any that has a fit.
+            num_states: K, at least 1.
+            x, mask, lengths, iterations, tolerance, known: as in `fit`; `known` also what the family needs to know.
+            key: JAX random key, for `starts` more starts by k-means++. Without it, four starts that need no luck: slices of
+                equal weight across the widest direction, the same after their centres have settled, shells around the middle,
+                and centres far apart.
+
+        Returns:
+            The fitted model, its states in order of the mean where observations are numbers, and its `ChainFit`. A climb that
+            had to hold an emission (see `fit`) is returned only where all had to.
+
+        Raises:
+            ValueError: for fewer different observations than states, or where no start has a likelihood.
+            TypeError: for what is not a family.
+
+        >>> from surprax.families import Poisson
+        >>> model, outcome = HiddenMarkov.fit_family(Poisson, 2, [0, 1, 0, 2, 9, 7, 8, 11, 1, 0, 1, 0, 0, 10, 9])
+        >>> print(model.emission.rate.round(3), outcome.converged)
+        [0.546 8.925] True
+        """
+        if not (isinstance(family, type) and issubclass(family, Distribution)):
+            raise TypeError(f"fit_family takes a family of distributions, such as Poisson; got {family!r}.")
+        if isinstance(num_states, bool) or not isinstance(num_states, int | np.integer) or num_states < 1:
+            raise ValueError(f"A chain has a whole number of states, at least 1; got {num_states!r}.")
+        s = as_rows(family, x, mask, lengths)
+        return best_climb(cls, family, int(num_states), s, key, starts, iterations, tolerance, known)
+
+    def free_parameters(self) -> int:
+        """How many numbers a fit adjusts: K − 1 of `initial`, K (K − 1) of each matrix of `transition`, and those of the emissions.
+
+        Zeros of a start, which stay zeros, are counted too: give `aic` and `bic` a number of your own if there are any.
+
+        >>> from surprax.families import Normal
+        >>> HiddenMarkov([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], Normal(np.array([0.0, 3.0]), 1.0)).free_parameters()
+        7
+        """
+        k = self.num_states
+        matrices = np.shape(self.log_transition)[0] if np.ndim(self.log_transition) == 3 else 1
+        return (k - 1) + matrices * k * (k - 1) + free_numbers(self.emission)
+
+    def aic(self, x: Any, *, mask: Any = None, lengths: Any = None, free: int | None = None) -> float:
+        """Akaike's criterion 2·free − 2·log-likelihood; less is better. `free`: number of fitted parameters, if not all are."""
+        total, _, number = self._scores(x, mask, lengths, free)
+        return 2.0 * number - 2.0 * total
+
+    def bic(self, x: Any, *, mask: Any = None, lengths: Any = None, free: int | None = None) -> float:
+        """Schwarz's criterion log(n)·free − 2·log-likelihood, n the number of observations that are not missing; less is better.
+
+        `free`: number of fitted parameters, if not all are.
+        """
+        total, rows, number = self._scores(x, mask, lengths, free)
+        return float(np.log(rows)) * number - 2.0 * total
+
+    def _scores(self, x: Any, mask: Any, lengths: Any, free: int | None) -> tuple[float, int, int]:
+        """Total log-likelihood, number of observations, number of free parameters."""
+        s = as_sequences(self, x, mask, lengths)
+        total = np.sum(np.asarray(_log_likelihood(self, s, parallel=self._parallel(None)), np.float64))
+        return float(total), int(seen_rows(s).sum()), self.free_parameters() if free is None else free
+
 
 # Compiled once for each family and shape. Passes have time first, results the batch.
 
 
 @functools.partial(jax.jit, static_argnames="parallel")
 def _log_likelihood(model: HiddenMarkov, s: Sequences, parallel: bool) -> Array:
-    return passes.log_evidence(*observed(model, s), parallel)
+    return passes.log_evidence(observed, (model, s), parallel)
 
 
 def _inside(x: Array, valid: Array, log_likelihood: Array) -> Array:
@@ -246,8 +346,8 @@ def _inside(x: Array, valid: Array, log_likelihood: Array) -> Array:
 
 @functools.partial(jax.jit, static_argnames="parallel")
 def _filter(model: HiddenMarkov, s: Sequences, parallel: bool) -> Filtered:
-    initial, step, e, valid = observed(model, s)
-    now, increment = passes.filtered(passes.forward(initial, step, e, parallel), e)
+    valid = s.valid().T
+    now, increment = passes.filter_all(observed, (model, s), parallel)
     log_p = jnp.sum(jnp.where(valid, increment, 0.0), axis=0)
     possible_so_far = jnp.zeros_like(log_p)  # the beginning of an impossible sequence may be possible
     return Filtered(_inside(now, valid, possible_so_far), log_p, outcome_of(log_p))
@@ -255,12 +355,17 @@ def _filter(model: HiddenMarkov, s: Sequences, parallel: bool) -> Filtered:
 
 @functools.partial(jax.jit, static_argnames=("pairwise", "parallel"))
 def _smooth(model: HiddenMarkov, s: Sequences, pairwise: bool, parallel: bool) -> Smoothed:
-    initial, step, e, valid = observed(model, s)
+    valid = s.valid().T
+    if not pairwise:
+        states, increment = passes.smooth_all(observed, (model, s), parallel)
+        log_p = jnp.sum(jnp.where(valid, increment, 0.0), axis=0)
+        return Smoothed(_inside(states, valid, log_p), None, log_p, outcome_of(log_p))
+    initial, step, e, _ = observed(model, s)
     now, increment = passes.filtered(passes.forward(initial, step, e, parallel), e)
     later = passes.backward(step, e, parallel)
-    log_p = jnp.sum(jnp.where(valid, increment, 0.0), axis=0)
-    pairs = _inside(passes.pairs(now, later, step, e), valid[1:], log_p) if pairwise else None
-    return Smoothed(_inside(passes.smoothed(now, later), valid, log_p), pairs, log_p, outcome_of(log_p))
+    states, log_p = passes.smoothed(now, later), jnp.sum(jnp.where(valid, increment, 0.0), axis=0)
+    pairs = _inside(passes.pairs(now, later, step, e), valid[1:], log_p)
+    return Smoothed(_inside(states, valid, log_p), pairs, log_p, outcome_of(log_p))
 
 
 @functools.partial(jax.jit, static_argnames="parallel")

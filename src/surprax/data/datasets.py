@@ -12,6 +12,7 @@ __all__ = ["describe", "load", "names", "path"]
 
 _LABELS: dict[str, tuple[str, ...]] = {
     "doctor_visits": ("health",),
+    "earthquakes": (),
     "engel": (),
     "nile": (),
     "states": ("state",),
@@ -24,7 +25,7 @@ def names() -> tuple[str, ...]:
     """What data sets there are, in alphabetical order.
 
     >>> names()
-    ('doctor_visits', 'engel', 'nile', 'states', 'strikes', 'treasury_bills')
+    ('doctor_visits', 'earthquakes', 'engel', 'nile', 'states', 'strikes', 'treasury_bills')
     """
     return tuple(_LABELS)
 
