@@ -281,7 +281,7 @@ def test_impossible_nodes_stay_out():
         ),
         (lambda: sx.grid(sx.Normal, loc=(0, 1, 5), scale=1.0, prior={"lok": sx.Normal(0, 1)}), "got one for 'lok'"),
         (lambda: sx.grid(sx.Normal, loc=(0, 1, 5), scale=1.0).update([0.0, np.nan]), "row 1|index 1|observation 1"),
-        (lambda: sx.grid(sx.Cauchy, loc=(0, 1, 5), scale=1.0).update([0.0, np.nan]), "got nan in row 1"),
+        (lambda: sx.grid(sx.Cauchy, loc=(0, 1, 5), scale=1.0).update([0.0, np.nan]), "Cauchy"),
         (lambda: sx.grid(sx.Normal, loc=(0, 1, 5), scale=1.0) + sx.Poisson.evidence([1]), "got evidence for Poisson"),
         (lambda: sx.grid(sx.Normal, loc=(0, 1, 5), scale=1.0) - sx.Normal.evidence([1.0]), "no evidence here"),
         (lambda: sx.grid(lambda x, a: jnp.log(a) * x, a=(-1, 1, 5)).update(1.0), "not a number at a = -1"),
@@ -329,3 +329,93 @@ def test_an_unknown_parameter_is_named():
         sx.grid(sx.Normal, lok=(0, 1, 5), scale=1.0)
     with pytest.raises(ValueError, match=r"scale .* got -1"):
         sx.grid(sx.Normal, loc=(0, 1, 3), scale=(-1, 1, 5))
+
+
+# What must not be taken for an answer.
+
+
+def test_evidence_for_another_known_parameter_is_refused():
+    y = np.random.default_rng(1).weibull(1.5, 30)
+    with pytest.raises(ValueError, match=r"made for concentration=3.0.*concentration=1.5"):
+        _ = sx.grid(sx.Weibull, scale=(0.3, 3, 50), concentration=1.5) + sx.Weibull.evidence(y, concentration=3.0)
+    counts = sx.NegativeBinomial.evidence([1, 4, 2, 9], concentration=3.0)
+    with pytest.raises(ValueError, match=r"made for concentration"):
+        _ = sx.grid(sx.NegativeBinomial, mean=(0.3, 9, 20), concentration=(1, 5, 20)) + counts
+
+
+def test_rows_are_kept_where_statistics_depend_on_what_varies():
+    y = np.random.default_rng(1).weibull(1.5, 30)
+    belief = sx.grid(sx.Weibull, scale=(0.3, 3, 60), concentration=(0.5, 4, 70)).update(y)
+    a, c = np.meshgrid(*belief.axes.values(), indexing="ij")
+    log_l = st.weibull_min.logpdf(y[:, None, None], c, scale=a).sum(0)
+    expected = np.exp(log_l - log_l.max())
+    np.testing.assert_allclose(belief.density() / belief.density().max(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("prior", [sx.Normal(0.0, 1.0), [], "flat", sx.Normal])
+def test_a_prior_without_a_name_is_refused(prior):
+    with pytest.raises(TypeError, match="by name of parameter"):
+        sx.grid(sx.Normal, loc=(-4, 6, 21), scale=1.0, prior=prior)
+
+
+@pytest.mark.parametrize("weights", [np.full(6, -1.0), [2.0], [1.0, 1, 1, 1, 1, np.inf], np.full(6, np.nan), 2.0])
+def test_weights_of_rows_are_checked(weights):
+    with pytest.raises(ValueError, match="Weights"):
+        sx.grid(sx.StudentT, df=4.0, loc=(-1, 1, 5), scale=1.0).update(np.arange(6.0), weights=weights)
+
+
+def test_a_ridge_across_the_axes_is_not_called_resolved():
+    def ridge(x, a, b):
+        return -0.5 * (a * a - 2 * 0.9999 * a * b + b * b) / (1 - 0.9999**2)
+
+    belief = sx.grid(ridge, a=(-10, 10, 201), b=(-10, 10, 201)).update(0.0)
+    assert max(belief.resolution.values()) < 0.2
+    assert "too coarse" in str(belief)
+    with pytest.warns(UserWarning, match="still too coarse"):
+        belief.refine()
+    slack = sx.grid(ridge, a=(-10, 10, 201), b=0.0).update(0.0)
+    assert slack.resolution["a"] == pytest.approx(np.sqrt(1 - 0.9999**2) / 0.1, rel=1e-3)
+
+
+def test_a_belief_that_excludes_all_nodes_says_so():
+    nothing = sx.grid(sx.Uniform, low=0.0, high=(0.5, 4.0, 71)).update([7.0])
+    for ask in (
+        lambda: nothing.quantile(0.5),
+        lambda: nothing.credible_interval(),
+        lambda: nothing.marginal("high"),
+        lambda: nothing.mode(),
+        lambda: nothing.mean(),
+    ):
+        with pytest.raises(ValueError, match="exclude every node"):
+            ask()
+    batch = sx.grid(sx.Uniform, low=0.0, high=(0.5, 4.0, 71)) + sx.Uniform.evidence([7.0, 1.0], by=["a", "b"], low=0.0)
+    np.testing.assert_array_equal(np.isnan(batch.mean("high")), [True, False])
+    np.testing.assert_array_equal(np.isnan(batch.quantile(0.5)), [True, False])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: sx.grid(sx.StudentT, df=4.0, loc=(-1, 1, 5), scale=1.0).update(np.ones((2, 3))), "along one axis"),
+        (lambda: sx.grid(sx.StudentT, df=4.0, loc=(-1, 1, 5), scale=1.0).update(1.0), "single number"),
+        (lambda: sx.grid(sx.Normal, loc=(0, 1, 10**12), scale=1.0), "at most 50,000,000 values"),
+        (lambda: globe().refine(probs=1), "at least 2; got 1"),
+        (lambda: globe().refine(probs=True), "got True"),
+        (lambda: globe().refine(probs=2.5), "got 2.5"),
+    ],
+)
+def test_more_bad_input_is_refused_in_words(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_no_rows_change_nothing_and_columns_are_taken():
+    start = sx.grid(sx.StudentT, df=4.0, loc=(-1, 1, 5), scale=1.0)
+    np.testing.assert_allclose(start.update(np.zeros(0)).probabilities(), start.probabilities())
+    import polars as pl
+
+    x = pl.Series("x", [0.1, 0.4])
+    by_function = sx.grid(lambda x, m: sx.Normal(m, 1.0).log_prob(x), m=(-1, 1, 5)).update(x)
+    np.testing.assert_allclose(
+        by_function.probabilities(), sx.grid(sx.Normal, loc=(-1, 1, 5), scale=1.0).update(x).probabilities(), rtol=1e-5
+    )

@@ -351,3 +351,11 @@ def test_the_ends_of_a_family_are_certain_of_what_they_allow(evidence, certain, 
     assert float(evidence.log_likelihood(certain)) == 0.0
     if excluded is not None:
         assert float(evidence.log_likelihood(excluded)) == -np.inf
+
+
+def test_statistics_for_another_known_parameter_are_refused():
+    evidence = sx.Weibull.evidence([1.0, 2.0, 0.5], concentration=3.0)
+    with pytest.raises(ValueError, match=r"made for concentration=3.0, .* the distribution has concentration=1.5"):
+        evidence.log_likelihood(sx.Weibull(1.0, 1.5))
+    assert np.isfinite(float(evidence.log_likelihood(sx.Weibull(np.float32(1.3), np.float32(3.0)))))
+    assert np.isfinite(float(sx.Normal.evidence([1.0, 2.0], scale=0.5).log_likelihood(sx.Normal(0.0, 3.0))))

@@ -1,13 +1,15 @@
 """Axes of grids: values of a parameter in increasing order, the cells around them, and where to put new ones."""
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-__all__ = ["around", "as_axis", "as_wide", "between", "cells", "widths"]
+__all__ = ["around", "as_axis", "as_wide", "between", "cells", "is_whole", "resolution", "widths"]
+
+MOST_VALUES = 50_000_000
 
 
 def as_axis(name: str, spec: Any) -> np.ndarray:
@@ -17,7 +19,7 @@ def as_axis(name: str, spec: Any) -> np.ndarray:
     (array([0. , 0.5, 1. ]), array([0., 1., 3.]))
     """
     if isinstance(spec, tuple):
-        if len(spec) != 3 or not _is_whole(spec[2]):
+        if len(spec) != 3 or not is_whole(spec[2]):
             raise ValueError(
                 f"{name}: a tuple is (lo, hi, n), with n the number of values; got {spec!r}. A list or array has the values"
                 " themselves."
@@ -28,6 +30,10 @@ def as_axis(name: str, spec: Any) -> np.ndarray:
         if n < 2:
             raise ValueError(
                 f"{name}: an axis has at least 2 values; got {n}. A single number holds a parameter there."
+            )
+        if n > MOST_VALUES:
+            raise ValueError(
+                f"{name}: an axis has at most {MOST_VALUES:,} values; got {n:,}. Take fewer, and `refine` the grid."
             )
         return np.linspace(lo, hi, n)
     values = np.asarray(spec)
@@ -56,7 +62,8 @@ def _next(values: np.ndarray, at: int) -> str:
     return f", and then comes {values[at + 1]:g}" if np.isfinite(values[at]) and at + 1 < len(values) else ""
 
 
-def _is_whole(n: Any) -> bool:
+def is_whole(n: Any) -> bool:
+    """Whether it is a whole number, and not a truth value."""
     try:
         operator.index(n)
     except TypeError:
@@ -112,3 +119,28 @@ def between(x: np.ndarray, lo: float, hi: float, number: int) -> np.ndarray:
 def as_wide(old: np.ndarray, new: np.ndarray) -> bool:
     """Whether going from one to the other would change little."""
     return len(old) == len(new) and 0.7 < (new[-1] - new[0]) / (old[-1] - old[0]) < 1.001
+
+
+def resolution(log_density: np.ndarray, axes: Sequence[np.ndarray], names: Sequence[str]) -> dict[str, Any]:
+    """Standard deviations by spacings along each axis through the highest node, by the curvature there; each of shape batch."""
+    batch = log_density.shape[: log_density.ndim - len(axes)]
+    flat = log_density.reshape(-1, *log_density.shape[len(batch) :])
+    found = np.array([[_along(one, i, axes[i]) for i in range(len(axes))] for one in flat])
+    return {name: found[:, i].reshape(batch)[()] for i, name in enumerate(names)}
+
+
+def _along(log_density: np.ndarray, axis: int, x: np.ndarray) -> float:
+    top = np.unravel_index(int(np.argmax(log_density)), log_density.shape)
+    if not np.isfinite(log_density[top]):
+        return float("nan")
+    line = np.moveaxis(log_density, axis, -1)[tuple(i for j, i in enumerate(top) if j != axis)]
+    if len(x) < 3:
+        return float("inf") if np.all(np.isfinite(line)) else 0.0
+    i = min(max(int(top[axis]), 1), len(x) - 2)
+    (before, here, after), (left, right) = line[i - 1 : i + 2], np.diff(x[i - 1 : i + 2])
+    if not np.isfinite(here):
+        return 0.0
+    curvature = -2.0 * ((after - here) / right - (here - before) / left) / (left + right)
+    if np.isnan(curvature) or curvature <= 0:
+        return float("inf")
+    return float(1.0 / np.sqrt(curvature) / (0.5 * (left + right)))

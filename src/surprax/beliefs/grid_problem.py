@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from surprax.evidence import Evidence
+from surprax.evidence import Evidence, Moments
 from surprax.families.base import Distribution
+from surprax.families.fitting import has_evidence, observe
 from surprax.numerics.precision import in_float64
 
-__all__ = ["Prior", "Problem", "checked_rows", "log_prior"]
+__all__ = ["Prior", "Problem", "log_prior"]
 
 type Prior = Mapping[str, Distribution] | Callable[..., Any] | None
 
@@ -52,10 +53,30 @@ class Problem:
             if weights is not None:
                 raise TypeError("Weights belong to rows; evidence is weighted as a whole, `evidence * t`.")
             return data[0]
-        if not hasattr(self.of, "evidence"):
+        if not hasattr(self.of, "evidence") or not has_evidence(self.of, known := self._known()):
             return None
-        known = {name: self.fixed[name] for name in self.of.known_parameters if name in self.fixed}
         return self.of.evidence(data[0], weights, **known)
+
+    def _known(self) -> dict[str, Any]:
+        return {name: self.fixed[name] for name in self.of.known_parameters if name in self.fixed}
+
+    def rows(self, data: tuple[Any, ...], weights: Any) -> tuple[tuple[Any, ...], Any]:
+        """Data and weights that are kept row by row, as arrays; errors name the first row that does not belong."""
+        if not self.is_family:
+            if weights is not None:
+                raise TypeError(
+                    "Weights belong into the log-likelihood function; a grid over a function takes data as they are."
+                )
+            return tuple(x.to_numpy() if hasattr(x, "to_numpy") else x for x in data), None
+        x, weights = observe(self.of, data[0], weights, self._known())
+        x = np.asarray(x)
+        if x.ndim != 1 + self.of.event_dim:
+            raise ValueError(
+                f"A grid over {self.of.__name__} is updated by observations along one axis"
+                + (f" and {self.of.event_dim} more for each" if self.of.event_dim else "")
+                + f"; got an array of shape {x.shape}."
+            )
+        return (x,), None if weights is None else np.asarray(weights, np.float64)
 
     def by_evidence(self, evidence: Evidence, nodes: dict[str, np.ndarray]) -> np.ndarray:
         """Log-likelihood in nats, shape batch of the evidence + (nodes,)."""
@@ -64,27 +85,21 @@ class Problem:
                 f"A grid over {self.of.__name__} takes evidence for it; got evidence for {evidence.family.__name__}. Make it by"
                 f" {self.of.__name__}.evidence(x)."
             )
-        parts = [
-            _evidence_log_likelihood(evidence._replace(labels=None), self.family_at(part))
-            for part in _parts(nodes, NODES)
-        ]
+        if isinstance(evidence, Moments):
+            evidence.check_known(self.family_at(nodes))
+        evidence = evidence._replace(labels=None)
+        parts = [_evidence_log_likelihood(evidence, self.family_at(part)) for part in _parts(nodes, NODES)]
         return np.concatenate(parts, axis=-1)
 
     def by_rows(self, data: tuple[Any, ...], weights: Any, nodes: dict[str, np.ndarray]) -> np.ndarray:
         """Log-likelihood in nats by adding up rows, shape (nodes,)."""
         if self.is_family:
             (x,) = data
-            rows = np.asarray(x)
-            n = rows.shape[0] if rows.ndim else 1
             parts = [
-                _rows_log_likelihood(rows.reshape(n, *rows.shape[1:]), weights, self.family_at(part))
-                for part in _parts(nodes, max(1, AT_ONCE // n))
+                _rows_log_likelihood(x, weights, self.family_at(part))
+                for part in _parts(nodes, max(1, AT_ONCE // max(x.size, 1)))
             ]
             return np.concatenate(parts)
-        if weights is not None:
-            raise TypeError(
-                "Weights belong into the log-likelihood function; a grid over a function takes data as they are."
-            )
         largest = max((np.size(leaf) for leaf in jax.tree.leaves(data)), default=1)
         return np.asarray(self._function_at(data, nodes, max(1, min(NODES, AT_ONCE // max(largest, 1)))))
 
@@ -120,8 +135,11 @@ class Problem:
 
 @in_float64
 def _evidence_log_likelihood(evidence: Evidence, at: Any) -> Any:
+    known = {name: v for name, v in evidence.known.items() if np.ndim(v) <= evidence.family.known_event_dim(name)}
+    evidence = evidence._replace(known={name: v for name, v in evidence.known.items() if name not in known})
+
     def total(e: Any) -> Any:
-        return e.log_likelihood(at)
+        return e._replace(known={**e.known, **known}).log_likelihood(at)
 
     for _ in evidence.batch_shape:
         total = jax.vmap(total)
@@ -143,9 +161,14 @@ def _parts(nodes: dict[str, np.ndarray], size: int) -> list[dict[str, np.ndarray
 
 def log_prior(prior: Prior, axes: dict[str, np.ndarray]) -> Callable[[dict[str, np.ndarray]], Any]:
     """Log-density of a prior at nodes, by their coordinates; flat ones have the width that the axes have now."""
-    if callable(prior) and not isinstance(prior, Mapping):
+    if callable(prior) and not isinstance(prior, Mapping | type):
         one = in_float64(jax.vmap(lambda node: jnp.asarray(prior(**node)) * 1.0))
         return lambda nodes: np.asarray(one(nodes))
+    if prior is not None and not isinstance(prior, Mapping):
+        raise TypeError(
+            f"A prior is given by name of parameter, prior={{{next(iter(axes))!r}: Normal(0, 1)}}, or as a function of all of them"
+            f" that returns a log-density; got {prior!r}."
+        )
     given = dict(prior or {})
     if unknown := [name for name in given if name not in axes]:
         raise ValueError(f"A prior is about parameters that vary, {', '.join(axes)}; got one for {unknown[0]!r}.")
@@ -167,15 +190,3 @@ def _log_density(d: Any, x: Any) -> Any:
 def _log_mixture(x: Any, log_p: Any, at: Any) -> Any:
     """log Σ p f(x), shape (batch, rows)."""
     return jax.vmap(lambda p: jax.scipy.special.logsumexp(p[None] + at.log_prob(x[:, None]), axis=-1))(log_p)
-
-
-def checked_rows(family: Any, x: Any) -> np.ndarray:
-    """Rows as an array; a sentence where one cannot come from the family."""
-    rows = np.asarray(x)
-    if rows.dtype.kind not in "biuf":
-        raise TypeError(f"Observations are numbers; got an array of {rows.dtype}.")
-    rows = rows.reshape(1) if rows.ndim == 0 else rows
-    if np.any(bad := ~np.isfinite(rows)):
-        at = int(np.argwhere(bad)[0][0])
-        raise ValueError(f"{family.__name__}: observations are finite numbers; got {rows[at]} in row {at}.")
-    return rows

@@ -26,6 +26,8 @@ def quantiles(p: np.ndarray, x: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def _quantiles(p: np.ndarray, x: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    if np.isnan(p).any():
+        return np.full(levels.shape, np.nan)
     density = p / widths(x)
     h = np.diff(x)
     mass = 0.5 * h * (density[1:] + density[:-1])

@@ -9,6 +9,7 @@ evidence of a normal posterior is right to 5e-9, with two of them to machine pre
 
 import importlib
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,14 +19,17 @@ from jax import Array
 
 from surprax.beliefs import grid_axes
 from surprax.beliefs.finite import Belief
-from surprax.beliefs.grid_axes import as_axis, cells
-from surprax.beliefs.grid_problem import Prior, Problem, checked_rows, log_prior
+from surprax.beliefs.grid_axes import as_axis, cells, is_whole
+from surprax.beliefs.grid_problem import Prior, Problem, log_prior
 from surprax.beliefs.grid_shapes import highest, lines, of_hat, quantiles, shortest
 from surprax.evidence import Evidence
 from surprax.families.base import Distribution
 from surprax.numerics.precision import is_traced
 
 __all__ = ["Grid", "grid"]
+
+TOO_COARSE = 0.5
+"""Nodes to a standard deviation below which sums are no integrals."""
 
 MOST_NODES = 50_000_000
 """More are refused: a grid of a billion nodes is asked for by mistake."""
@@ -192,11 +196,7 @@ class Grid:
             raise ValueError("A grid is updated by known data, outside of jit.")
         evidence = problem.evidence(data, weights)
         if evidence is None:
-            if problem.is_family:
-                data = (checked_rows(problem.of, data[0]),)
-            if weights is not None:
-                weights = np.asarray(weights, np.float64)
-            return Grid(problem, self.axes, self.evidence, (*self._rows, (data, weights)))
+            return Grid(problem, self.axes, self.evidence, (*self._rows, problem.rows(data, weights)))
         total = evidence if self.evidence is None else self.evidence + evidence
         return Grid(problem, self.axes, total, self._rows)
 
@@ -231,9 +231,15 @@ class Grid:
         return self.belief.log_normalizer
 
     def probabilities(self) -> np.ndarray:
-        """Of all nodes, each for the cell around it; shape batch + `shape`."""
+        """Of all nodes, each for the cell around it; shape batch + `shape`. NaN for a belief of a batch that excludes all nodes.
+
+        Raises:
+            ValueError: where prior and data exclude every node.
+        """
         flat = np.exp(-np.asarray(self.belief.excess, np.float64))
         total = np.sum(flat, axis=-1, keepdims=True)
+        if not self.batch_shape and not np.all(total > 0):
+            raise ValueError("Prior and data exclude every node of the grid, which has no probabilities; widen it.")
         return (flat / np.where(total > 0, total, np.nan)).reshape(*self.batch_shape, *self.shape)
 
     def density(self) -> np.ndarray:
@@ -260,7 +266,7 @@ class Grid:
         p = np.moveaxis(p, [rank + left.index(name) for name in names], range(rank, rank + len(names)))
         axes = {name: self.axes[name] for name in names}
         with np.errstate(divide="ignore"):
-            surprise = -np.log(p.reshape(*self.batch_shape, -1))
+            surprise = -np.log(np.nan_to_num(p.reshape(*self.batch_shape, -1)))
         return Grid(None, axes, self.evidence, (), Belief._beyond(surprise, -np.asarray(self.log_evidence)))
 
     def mean(self, name: str | None = None) -> Any:
@@ -298,8 +304,9 @@ class Grid:
 
     def mode(self) -> dict[str, np.ndarray]:
         """The node of the greatest density, by name of parameter, each of shape batch."""
-        best = np.argmax(self.density().reshape(*self.batch_shape, -1), axis=-1)
-        return {name: v[best] for name, v in self.nodes.items()}
+        density = self.density().reshape(*self.batch_shape, -1)
+        best, none = np.argmax(density, axis=-1), np.isnan(density[..., 0])
+        return {name: np.where(none, np.nan, v[best])[()] for name, v in self.nodes.items()}
 
     def quantile(self, q: Any, name: str | None = None) -> np.ndarray:
         """The value below which a parameter lies with probability q, shape batch + that of q."""
@@ -370,13 +377,12 @@ class Grid:
 
     @property
     def resolution(self) -> dict[str, Any]:
-        """Standard deviations by spacings of nodes around the mode: 1 is enough for a smooth density, below ½ it is too coarse."""
-        out = {}
-        for name in self.axes:
-            p, x = self._line(name)
-            spacing = np.gradient(x)[np.argmax(p / cells({name: x}), axis=-1)]
-            out[name] = self.stddev(name) / spacing
-        return out
+        """Standard deviations by spacings of nodes, each of shape batch: 1 is enough for a smooth density, ½ is too coarse.
+
+        The standard deviation is that along the axis with all other parameters held at the mode, by the curvature there: of a
+        narrow ridge across the axes it is small, however wide the marginals are. Other peaks are not looked at.
+        """
+        return grid_axes.resolution(self._log_density(), tuple(self.axes.values()), self.names)
 
     @property
     def edges(self) -> dict[str, tuple[Any, Any]]:
@@ -399,25 +405,29 @@ class Grid:
             tail: mass that may be lost at each end of each axis.
             nodes: how many values each axis has then, by name; as many as before where there is none.
 
-        A peak so narrow that no node is near it is not found; neither is a second one. Look at `resolution` before and after.
+        A peak so narrow that no node is near it is not found; neither is a second one. A warning says where even the refined grid
+        is too coarse.
 
         >>> import surprax as sx
         >>> x = np.linspace(9.0, 11.0, 50)
         >>> coarse = sx.grid(sx.Normal, loc=(0, 100, 101), scale=(0.1, 10, 50)).update(x)
         >>> fine = coarse.refine()
         >>> print([f"{v:.2f}" for v in (coarse.resolution["loc"], fine.resolution["loc"])])
-        ['0.00', '6.79']
+        ['0.07', '6.51']
         """
         problem = self._asked("refined")
-        for name in nodes:
+        for name, number in nodes.items():
             self._axis(name)
+            if not is_whole(number) or number < 2:
+                raise ValueError(f"{name}: an axis has a whole number of values, at least 2; got {number!r}.")
         if not 0 < tail < 0.1:
             raise ValueError(f"The mass that may be lost at an end is small, between 0 and 0.1; got {tail}.")
         first = {name: (v[0], v[-1]) for name, v in self.axes.items()}
         best = self
         for _ in range(60):
             if bool(np.any(best.belief.contradiction)):
-                raise ValueError("There is no mass to refine the grid around: prior and data exclude every node of it.")
+                what = "prior and data exclude every node of it" if best is self else "so few nodes miss all of it"
+                raise ValueError(f"There is no mass to refine the grid around: {what}.")
             ends = {name: grid_axes.around(*best._line(name), tail, first[name]) for name in self.axes}
             axes = {name: grid_axes.between(v, *ends[name], nodes.get(name, len(v))) for name, v in best.axes.items()}
             check_size(axes)
@@ -425,9 +435,21 @@ class Grid:
             best = Grid(problem, axes, self.evidence, self._rows)
             if done:
                 break
+        coarse = {name: float(np.min(r)) for name, r in best.resolution.items() if np.min(r) < TOO_COARSE}
+        if coarse:
+            told = ", ".join(f"{name} {value:.2g}" for name, value in coarse.items())
+            warnings.warn(
+                f"The refined grid is still too coarse, by nodes to a standard deviation: {told}. Take more values, or parameters"
+                " that are less correlated (centred covariates, say): a narrow ridge across the axes falls between nodes.",
+                stacklevel=2,
+            )
         return best
 
     # Housekeeping.
+
+    def _log_density(self) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return np.log(np.nan_to_num(self.density()))
 
     def _axis(self, name: str) -> np.ndarray:
         if name not in self.axes:
@@ -463,7 +485,7 @@ class Grid:
         for name in self.axes:
             lo, hi = self.credible_interval(name)
             line = f"{name:{width}}  {self.mean(name):.5g} ± {self.stddev(name):.3g}, 95 % within {lo:.5g} to {hi:.5g}"
-            if resolution[name] < 0.5:
+            if resolution[name] < TOO_COARSE:
                 line += f"; {resolution[name]:.2g} nodes to a standard deviation: too coarse, refine()"
             for edge, value in zip(edges[name], (self.axes[name][0], self.axes[name][-1])):
                 if edge > 1e-4:

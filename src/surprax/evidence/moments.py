@@ -108,6 +108,7 @@ class Moments(Evidence, kind="moments"):
         evidence has no maximum (a single point, say) the mean log-density is used instead. Shape: batch of the evidence, broadcast
         with the batch of the distribution.
         """
+        self.check_known(distribution)
         return self.family._evidence_log_likelihood(self, distribution)
 
     def excess_surprise(self, distribution: Any) -> Any:
@@ -116,7 +117,25 @@ class Moments(Evidence, kind="moments"):
         This is −log L(q) without its greatest constant, log L(fit), next to which float32 cannot hold differences of a few nats at
         n = 1e9: the energy for a sampler. Where the evidence has no maximum it is −log L(q) without Σ log h.
         """
+        self.check_known(distribution)
         return self.family._evidence_excess(self, distribution)
+
+    def check_known(self, distribution: Any) -> None:
+        """Raise `ValueError` where a parameter that the statistics depend on is another one in the distribution."""
+        for name in self.family.known_parameters:
+            mine, its = self.known.get(name), getattr(distribution, name, None)
+            if mine is None or its is None or is_traced(mine, its):
+                continue
+            mine, its = np.asarray(mine, np.float64), np.asarray(its, np.float64)
+            wide = self.family.known_event_dim(name)
+            if mine.ndim > wide or its.ndim > wide:  # batches, which line up one way or another
+                mine, its = np.unique(mine), np.unique(its)
+            # a distribution may hold its parameters in float32
+            if mine.shape != its.shape or not np.allclose(mine, its, rtol=2e-7, atol=0.0):
+                raise ValueError(
+                    f"Evidence of {self.family.__name__} was made for {name}={mine.tolist()}, on which its statistics depend; the"
+                    f" distribution has {name}={its.tolist()}. Make evidence for that value, or keep the observations."
+                )
 
     @classmethod
     def _from_document(cls, family: Any, known: dict[str, Any], labels: Any, arrays: dict[str, Any]) -> Self:

@@ -1,6 +1,6 @@
 """Parameters in batches: the leaves of a distribution, the shape of its batch, and how batches are lined up with each other."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -80,6 +80,12 @@ class Parametrised:
             return xp.broadcast_to(leaf, shape + event)[index]
 
         return map_parameters(pick, self)
+
+    def __iter__(self) -> Iterator[Self]:
+        """The distributions of the batch, along its first axis."""
+        if not self.batch_shape:
+            raise TypeError(f"{type(self).__name__} is a single distribution; only a batch has several to go through.")
+        return (self[i] for i in range(self.batch_shape[0]))
 
     def __repr__(self) -> str:
         def told(leaf: Any) -> str:

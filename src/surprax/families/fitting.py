@@ -273,6 +273,11 @@ def has_moments(family: Any, known: Mapping[str, Any]) -> bool:
     return family.layout is not None and all(name in known for name in family.known_parameters)
 
 
+def has_evidence(family: Any, known: Mapping[str, Any]) -> bool:
+    """Whether data are summed up: always, but where statistics depend on a parameter that is not known."""
+    return family.layout is None or has_moments(family, known) or _is_counted(family)
+
+
 def _is_counted(family: Any) -> bool:
     """Whether evidence may be how often each value occurred."""
     return family.discrete and not family.event_dim
