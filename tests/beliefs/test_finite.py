@@ -143,6 +143,57 @@ def test_fisher_rao_is_the_angle_on_the_sphere_and_keeps_digits():
         np.testing.assert_allclose(a.fisher_rao(b), a.distance(b) / np.sqrt(3.0), rtol=1e-4)
 
 
+def test_isometric_coordinates_are_those_of_helmerts_matrix():
+    with jax.enable_x64(True):
+        n = 7
+        helmert = np.array(
+            [np.sqrt(k / (k + 1.0)) * np.r_[np.full(k, 1.0 / k), -1.0, np.zeros(n - 1 - k)] for k in range(1, n)]
+        )
+        s = np.random.default_rng(7).normal(size=(3, n))
+        for b in (Belief(s), Belief(s[0])):
+            np.testing.assert_allclose(b.ilr(), b.clr() @ helmert.T, atol=1e-14)
+            np.testing.assert_allclose(Belief.from_ilr(b.ilr()).clr(), b.clr(), atol=1e-14)
+            np.testing.assert_allclose(Belief.from_ilr(np.asarray(b.ilr())).clr(), b.ilr() @ helmert, atol=1e-14)
+        assert Belief.from_ilr(Belief([1.0]).ilr()).number == 1
+    many = Belief(np.random.default_rng(8).normal(size=100_000))
+    assert Belief.from_ilr(many.ilr()).distance(many) < 1e-6 * many.norm()
+
+
+def test_batches_meet_single_beliefs_and_arrays():
+    s, t = np.random.default_rng(9).normal(size=(2, 4, 5)).astype(np.float32)
+    batch, one = Belief(s), Belief(t[0], LABELS)
+    for told in (Belief.kl, Belief.inner, Belief.distance, Belief.angle, Belief.fisher_rao):
+        expected = [told(Belief(row), one) for row in s]
+        for other in (one, t[0], jnp.asarray(t[0]), t[0].tolist()):
+            np.testing.assert_allclose(told(batch, other), expected, rtol=1e-4, atol=1e-6)
+    for shadow, rows in (
+        (batch.project(one, t[1]), [Belief(row).project(one, t[1]) for row in s]),
+        (one.project(batch), [one.project(row) for row in s]),
+    ):
+        np.testing.assert_allclose(shadow.clr(), [row.clr() for row in rows], atol=1e-5)
+        assert shadow.labels == tuple(LABELS)
+    np.testing.assert_allclose(
+        Belief.pool([batch, one])["c"], [Belief.pool([Belief(r), one])["c"] for r in s], rtol=1e-5
+    )
+
+
+def test_arrays_on_the_left():
+    b, s = Belief([0.0, 1.0, 2.0]), np.array([2.0, 0.0, 1.0])
+    for array in (s, jnp.asarray(s), s.tolist()):
+        np.testing.assert_allclose((array + b).probabilities(), (b + s).probabilities())
+        np.testing.assert_allclose((array - b).probabilities(), (Belief(s) - b).probabilities())
+    for t in (np.array([1.0, 2.0]), jnp.array([1.0, 2.0]), [1.0, 2.0]):
+        np.testing.assert_allclose((t * b).probabilities(), (b * t).probabilities())
+    assert isinstance(np.float64(2.0) * b, Belief)
+
+
+def test_ways_to_say_how_many():
+    b = Belief.uniform(np.int64(4))
+    assert b.number == 4
+    np.testing.assert_array_equal(b.sample(jax.random.key(0), 7), b.sample(jax.random.key(0), (7,)))
+    np.testing.assert_array_equal(b.sample(jax.random.key(0), [np.int64(7)]), b.sample(jax.random.key(0), (7,)))
+
+
 def test_pooling_is_the_mean():
     with jax.enable_x64(True):
         s = np.random.default_rng(0).normal(size=(4, 5))
@@ -152,6 +203,8 @@ def test_pooling_is_the_mean():
         close(Belief.pool(beliefs, w).surprise(), expected, np.float64)
         close(Belief.pool(Belief(s), w).surprise(), expected, np.float64)
         assert Belief.pool(beliefs).labels == tuple(LABELS)
+        assert Belief.pool([s[0], *beliefs]).labels == tuple(LABELS)
+        close(Belief.pool([beliefs[1]]).surprise(), beliefs[1].surprise(), np.float64)
         s[2, 0] = np.inf  # of weight 0
         close(Belief.pool(Belief(s), w).surprise(), expected, np.float64)
         assert Belief.pool(Belief(s))[0] == 0.0
@@ -235,6 +288,54 @@ def test_log_evidence_of_a_million_observations_is_not_lost():
     np.testing.assert_allclose(belief.probabilities(), np.exp(log_p(total)), rtol=2e-3)
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda s: Belief(s),
+        lambda s: Belief(s.tolist()),
+        lambda s: Belief(s / np.log(2.0), unit="bit"),
+        lambda s: Belief.uniform(3) + s,
+        lambda s: s + Belief.uniform(3),
+        lambda s: Belief.uniform(3).update("evidence", s),
+        lambda s: Belief.from_clr(-s),
+        lambda s: Belief(s.astype(np.int64)),
+    ],
+)
+def test_the_least_is_taken_away_before_anything_is_rounded(read):
+    """Of a hundred million nats float32 keeps no units, but of what is beyond the least it does, and of the constant."""
+    s = np.array([1e8, 1e8 + 1.0, 1e8 + 2.0])
+    belief = read(s)
+    assert belief.excess.dtype == np.float32
+    np.testing.assert_allclose(belief.probabilities(), np.exp(log_p(s)), rtol=1e-5)
+    np.testing.assert_allclose(belief.constant, 1e8, rtol=0, atol=1.2)  # log 3 of the uniform one
+
+
+def test_numbers_beyond_single_precision():
+    np.testing.assert_allclose(Belief(np.array([1e40, 1e40, 2e40])).probabilities(), [0.5, 0.5, 0.0])
+    assert Belief(np.array([1e40, 1e40])).log_normalizer == -np.inf
+    assert (Belief(np.array([1e40, 1e40])) + Belief([0.0, 1.0])).log_normalizer == -np.inf
+    np.testing.assert_allclose(Belief([2**40, 2**40 + 1]).probabilities(), np.exp(log_p([0.0, 1.0])), rtol=1e-6)
+    np.testing.assert_allclose(Belief.from_probabilities([1 - 1e-60, 1e-60]).surprise()[1], -np.log(1e-60), rtol=1e-6)
+    likelihood = Belief.from_probabilities([2e-60, 1e-60], normalised=False)
+    np.testing.assert_allclose(likelihood.probabilities(), [2 / 3, 1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(likelihood.log_normalizer, np.log(3e-60), rtol=1e-7)
+
+
+@pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16], ids=["bfloat16", "float16"])
+def test_half_precision_is_read_as_single(half):
+    for array in (jnp.array([0.0, 1.0, np.inf], half), np.array([0.0, 1.0, np.inf], half)):
+        assert Belief(array).excess.dtype == np.float32
+        np.testing.assert_allclose(Belief(array).probabilities(), np.exp(log_p([0.0, 1.0, np.inf])), rtol=1e-6)
+        np.testing.assert_allclose((Belief([0.0, 0.0, 0.0]) + array).probabilities()[2], 0.0)
+    np.testing.assert_allclose(Belief.from_probabilities(np.array([1 / 3, 2 / 3], half))[0], 1 / 3, rtol=3e-3)
+
+
+def test_a_multiple_of_the_constant_keeps_its_digits():
+    np.testing.assert_allclose(
+        (Belief(np.array([123_456_789.0, 123_456_790.0])) * 0.75).constant, 92_592_591.75, rtol=1e-12
+    )
+
+
 def test_evidence_known_up_to_a_constant():
     a, b = Belief([1.0, 2.0, 3.0]), Belief([101.0, 102.0, 103.0])
     np.testing.assert_allclose(a.probabilities(), b.probabilities(), rtol=1e-6)
@@ -261,6 +362,70 @@ def test_what_a_belief_says():
     np.testing.assert_allclose(np.bincount(drawn) / 20_000, p, atol=0.015)
     assert np.all(Belief([np.inf, np.inf]).sample(jax.random.key(1), (3,)) == -1)
     assert repr(b) == "Belief(4 hypotheses; x: 0.5, z: 0.25, w: 0.2, …)"
+
+
+@pytest.mark.parametrize("s", [12.0, 15.0, 18.0, 20.0, 80.0])
+def test_near_certainty_keeps_digits(s):
+    """log(1 + exp(−s)) is lost in 1 + exp(−s)."""
+    b, certain = Belief([0.0, s]), np.log1p(np.exp(-s))
+    np.testing.assert_allclose(b.surprise(), [certain, s + certain], rtol=3e-7)
+    np.testing.assert_allclose(b.entropy(), certain + s * np.exp(-s - certain), rtol=1e-5)
+    np.testing.assert_allclose(b.log_normalizer, certain, rtol=3e-7)
+    np.testing.assert_allclose(jax.jit(lambda b: b.log_normalizer)(b), certain, rtol=3e-7)
+
+
+@settings(max_examples=20)
+@given(s=with_gaps)
+def test_derivatives_of_every_order(s):
+    """∂ log Σ exp(−s) = −p, ∂² = diag(p) − p pᵀ; also at ties."""
+    with jax.enable_x64(True):
+        s = np.round(s)  # for ties
+        if np.all(np.isinf(s)):
+            return
+        p = np.exp(log_p(s))
+        slope, curve = jax.grad(lambda s: Belief(s).log_normalizer), jax.hessian(lambda s: Belief(s).log_normalizer)
+        np.testing.assert_allclose(slope(jnp.array(s)), -p, atol=1e-12)
+        np.testing.assert_allclose(curve(jnp.array(s)), np.diag(p) - np.outer(p, p), atol=1e-12)
+        told = jax.jacobian(lambda s: Belief(s).probabilities())(jnp.array(s))
+        np.testing.assert_allclose(told, np.outer(p, p) - np.diag(p), atol=1e-12)
+
+
+def test_kl_is_infinite_where_what_is_hardly_possible_is_excluded():
+    b = Belief([0.0, 200.0])  # exp(−200) is 0 in float32
+    assert b.kl(Belief([0.0, np.inf])) == np.inf
+    np.testing.assert_allclose(b.kl(Belief([0.0, 0.0])), np.log(2.0), rtol=1e-6)
+    np.testing.assert_allclose(Belief([0.0, 0.0]).kl(b), 100.0 - np.log(2.0), rtol=1e-6)
+
+
+def test_a_contradiction_has_no_entropy():
+    nothing, something = Belief([np.inf, np.inf]), Belief([0.0, 0.0])
+    for told in (
+        nothing.kl(something),
+        something.kl(nothing),
+        nothing.fisher_rao(something),
+        something.fisher_rao(nothing),
+    ):
+        assert np.isnan(told)
+    assert np.isnan(nothing.entropy())
+    assert np.isnan(nothing.expectation([1.0, 2.0]))
+    both = Belief([[np.inf, np.inf], [0.0, 0.0]])
+    np.testing.assert_allclose(both.entropy(), [np.nan, np.log(2.0)], rtol=1e-6)
+    np.testing.assert_allclose(both.kl(something), [np.nan, 0.0], atol=1e-7)
+
+
+def test_bad_input_that_is_not_known_yet_gives_nan():
+    def nan(function, x):
+        return bool(np.all(np.isnan(jax.jit(function)(jnp.asarray(x)))))
+
+    assert nan(lambda s: Belief(s).probabilities(), [0.5, -np.inf, 1.0])
+    assert nan(lambda s: Belief(s).kl(Belief([0.0, 0.0, 0.0])), [0.5, np.nan, 1.0])
+    assert nan(lambda s: Belief(s).fisher_rao(Belief([0.0, 0.0, 0.0])), [0.5, np.nan, 1.0])
+    assert nan(lambda p: Belief.from_probabilities(p).probabilities(), [0.5, 0.5, 1.0])
+    assert nan(lambda p: Belief.from_probabilities(p, normalised=False).probabilities(), [0.5, -0.5, 1.0])
+    assert nan(lambda t: (Belief([0.0, np.inf, 1.0]) * t).probabilities(), -1.0)
+    assert nan(lambda w: Belief.pool([Belief([0.0, 1.0]), Belief([1.0, 0.0])], w).probabilities(), [1.0, -0.5])
+    good = jax.jit(lambda p: Belief.from_probabilities(p).probabilities())(jnp.array([0.5, 0.25, 0.25]))
+    np.testing.assert_allclose(good, [0.5, 0.25, 0.25], rtol=1e-6)
 
 
 def test_kl_near_equality_keeps_digits():
@@ -307,6 +472,7 @@ def test_absorbing_in_place(dtype):
     assert after.recentred().log_normalizer == pytest.approx(after.log_normalizer, rel=1e-5)
     with pytest.raises(ValueError, match="a surprise for each hypothesis"):
         after.absorb(e[:3])
+    assert np.all(np.isnan(Belief([0.0, 1.0]).absorb([0.0, -np.inf]).probabilities()))
 
 
 @pytest.mark.parametrize(
@@ -316,6 +482,12 @@ def test_absorbing_in_place(dtype):
         (lambda: Belief([[0.0], [-np.inf]]), ValueError, r"got -inf at index \(1, 0\)"),
         (lambda: Belief(1.0), ValueError, "a single number"),
         (lambda: Belief(["a"]), ValueError, "real numbers"),
+        (lambda: Belief([]), ValueError, "at least one hypothesis; got none"),
+        (lambda: Belief.from_probabilities([]), ValueError, "at least one hypothesis; got none"),
+        (lambda: Belief.from_probabilities(0.5), ValueError, "a single number"),
+        (lambda: Belief.from_probabilities(np.array([0.5 + 1j, 0.5])), ValueError, "real numbers.*complex128"),
+        (lambda: Belief.from_probabilities([np.inf, 0.5], normalised=False), ValueError, "got inf at index 0"),
+        (lambda: Belief.from_probabilities([[0.5, 0.5], [0.5, 0.4]]), ValueError, "add to 0.9 at index 1"),
         (lambda: Belief([0.0, 1.0], ["a"]), ValueError, "got 1 labels for 2"),
         (lambda: Belief([0.0, 1.0], ["a", "a"]), ValueError, "'a' is there twice"),
         (lambda: Belief.uniform([]), ValueError, "at least one hypothesis"),
@@ -328,13 +500,31 @@ def test_absorbing_in_place(dtype):
             "number 0 is 'a' here and 'b' there",
         ),
         (lambda: Belief([0.0, 1.0]) + 1.0, TypeError, "says nothing about hypotheses"),
+        (lambda: Belief([0.0, 1.0]).kl(1.0), TypeError, "says nothing about hypotheses"),
+        (lambda: Belief([0.0, 1.0]).distance("x"), TypeError, "a Belief, or of an array of surprises; got str"),
+        (lambda: Belief([0.0, 1.0]).distance([0.0, np.inf]), ValueError, "possible; hypothesis 1 is not.*fisher_rao"),
         (lambda: Belief([0.0, 1.0]) * np.nan, ValueError, "finite numbers"),
+        (lambda: Belief([0.0, 1.0]) * 1e39, ValueError, r"float32 is multiplied by numbers up to 3.4e\+38; got 1e\+39"),
+        (lambda: Belief(np.zeros((2, 3))) * np.ones(3), ValueError, r"got the shapes \(3,\) and \(2,\)"),
+        (lambda: Belief(np.zeros((2, 3))) + np.zeros((4, 3)), ValueError, r"got the shapes \(2,\) and \(4,\)"),
+        (lambda: list(Belief([0.0, 1.0])), TypeError, "no sequence; .labels are"),
         (lambda: Belief([0.0, 1.0]).most_plausible(3), ValueError, "2 hypotheses to rank; got k=3"),
         (lambda: Belief([0.0, 1.0], ["a", "b"])["c"], KeyError, "Hypotheses are 'a', 'b'; got 'c'"),
         (lambda: Belief([0.0, 1.0])[2], KeyError, "named 0 to 1; got 2"),
         (lambda: Belief([0.0, 1.0]).principal_axes(), ValueError, "a batch of beliefs"),
+        (lambda: Belief([[0.0, 1.0]]).principal_axes(), ValueError, "two beliefs or more"),
         (lambda: Belief.pool([]), ValueError, "nothing to pool"),
         (lambda: Belief.pool([Belief([0.0, 1.0])], [-1.0]), ValueError, "at least 0"),
+        (lambda: Belief.pool([[0.0, 1.0], [1.0, 0.0]], [1.0, np.inf]), ValueError, "finite.*got .1.0, inf"),
+        (lambda: Belief.pool(Belief([0.0, 1.0])), ValueError, "got a single one"),
+        (lambda: Belief.pool(3), TypeError, "in a list or in a batch; got int"),
+        (lambda: Belief.pool([np.zeros((2, 3)), np.zeros((4, 3))]), ValueError, r"the shapes \(2,\) and \(4,\)"),
+        (
+            lambda: Belief.pool([[0.0, 1.0], Belief([0.0, 1.0], "ab"), Belief([0.0, 1.0], "ba")]),
+            ValueError,
+            "number 0 is 'a' here and 'b' there",
+        ),
+        (lambda: Belief.from_ilr(1.0), ValueError, "a single number"),
         (lambda: Belief([0.0, 1.0]).apply(np.eye(3)), ValueError, "as many columns"),
         (lambda: Belief([0.0, 1.0]).surprise("bits"), ValueError, "Did you mean 'bit'"),
     ],

@@ -60,6 +60,52 @@ def test_it_is_a_belief():
     ) == "Ledger(3 hypotheses; whale: 0.516, boat: 0.484, rock: 0; by horn, moves, size)" or "horn" in repr(book())
 
 
+def test_arrays_of_weights():
+    """One for each belief of a batch; a list is an array."""
+    tempered = book() * [0.5, 2.0]
+    assert list(tempered.weights["horn"]) == [0.5, 2.0]
+    np.testing.assert_allclose(tempered.without("moves")["rock"][1], (book().without("moves") * 2.0)["rock"], rtol=1e-5)
+    np.testing.assert_allclose((np.array([0.5, 2.0]) * book()).probabilities(), tempered.probabilities(), rtol=1e-6)
+    weighed = book().reweighted("size", [0.0, 1.0])
+    np.testing.assert_allclose(weighed.probabilities()[1], book().probabilities(), rtol=1e-6)
+    np.testing.assert_allclose(weighed.probabilities()[0], book().without("size").probabilities(), rtol=1e-6)
+    passed = jax.jit(lambda w: PRIOR.update("size", PIECES["size"], w).probabilities())(2.0)
+    np.testing.assert_allclose(passed, PRIOR.update("size", PIECES["size"], 2.0).probabilities(), rtol=1e-6)
+
+
+def test_absorbing_uses_nothing_up():
+    """A ledger shares memory with the belief that it began with."""
+    prior = Belief([0.0, 1.0, 2.0])
+    ledger = prior.update("e", [1.0, 0.0, 0.0])
+    after = ledger.without("e").absorb([0.0, 0.0, 1.0])
+    assert isinstance(after, Ledger)
+    np.testing.assert_allclose(after.probabilities(), (prior + np.array([0.0, 0.0, 1.0])).probabilities(), rtol=1e-6)
+    np.testing.assert_allclose(ledger.without("e").probabilities(), prior.probabilities(), rtol=1e-6)
+    again = Ledger(Belief(np.zeros(3)).absorb([5.0, 6.0, 7.0]), {"e": ([1.0, 0.0, 0.0], 1.0)}).recentred()
+    assert list(again.contributions) == ["e"]
+    np.testing.assert_allclose(again.probabilities(), ledger.probabilities(), rtol=1e-6)
+
+
+def test_maps_of_a_ledger_are_beliefs():
+    ledger = PRIOR.update("horn", PIECES["horn"])
+    for made in (ledger.apply(np.eye(3)), ledger.project(ledger), Ledger.from_clr(ledger.clr(), ledger.labels)):
+        assert type(made) is Belief
+        np.testing.assert_allclose(made.probabilities(), ledger.probabilities(), rtol=1e-5)
+
+
+def test_contradictions_in_words():
+    ledger = (
+        PRIOR.update("no boat", [np.inf, 0.0, 0.0]).update("no ship", [0.0, np.inf, np.inf]).update("fog", np.ones(3))
+    )
+    one = ledger.contribution("no ship")
+    assert np.isnan(one.moved)
+    assert one.towards is None
+    assert one.excludes == ("rock", "whale")
+    words = ledger.table().splitlines()
+    assert words[2].split(maxsplit=4)[3:] == ["–", "contradicts the rest; excludes rock, whale"]
+    assert words[3].endswith("the rest contradicts itself")
+
+
 def test_how_far_each_moves_the_belief():
     ledger = (
         Belief.uniform(["fair", "two-headed"])
@@ -102,8 +148,27 @@ def test_files(tmp_path):
         Ledger.load(tmp_path / "evil.npz")
     with pytest.raises(FileNotFoundError):
         Ledger.load(tmp_path / "none.npz")
-    with pytest.raises(ValueError, match="Labels are written as text or numbers"):
-        Belief.uniform([("a", 1), ("b", 2)]).update("x", [0.0, 1.0]).save(path)
+    named = [("a", 1), ("b", (2, 0.5))]
+    Belief.uniform(named).update("x", [0.0, 1.0]).save(path)
+    assert Ledger.load(path).labels == tuple(named)
+    with pytest.raises(
+        ValueError, match="Labels are written as text or numbers, or tuples of them; this belief has None"
+    ):
+        Belief.uniform(["a", None]).update("x", [0.0, 1.0]).save(path)
+
+
+def test_files_of_another_precision_keep_the_constant(tmp_path):
+    path = tmp_path / "deep.npz"
+    s = np.array([123_456_789.123, 123_456_790.123])
+    with jax.enable_x64(True):
+        Belief(s).update("e", s + 0.25).save(path)
+    again = Ledger.load(path)
+    assert again.excess.dtype == np.float32
+    np.testing.assert_allclose(again.constant, 2 * s[0] + 0.25, rtol=1e-14)
+    np.testing.assert_allclose(again.excess, [0.0, 2.0], rtol=1e-6)
+    again.save(path)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(Ledger.load(path).constant, 2 * s[0] + 0.25, rtol=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +179,14 @@ def test_files(tmp_path):
         (lambda: book().reweighted("horn", -1.0), ValueError, "at least 0; got -1.0 for 'horn'"),
         (lambda: PRIOR.update("x", [0.0, 1.0]), ValueError, "got 3 and 2"),
         (lambda: PRIOR.update("x", "no"), TypeError, "Evidence is a Belief, or an array"),
+        (lambda: PRIOR.update(3, [0.0, 0.0, 0.0]), TypeError, "named by a string; got 3"),
+        (lambda: PRIOR.update("x", [0.0, 0.0, 0.0], "1"), TypeError, "weighed by a number.*got '1' for 'x'"),
+        (lambda: PRIOR.update("x", [0.0, 0.0, 0.0], [1.0, np.nan]), ValueError, "finite numbers"),
+        (
+            lambda: Belief(np.zeros((2, 3))).update("x", [0.0, 0.0, 0.0], np.ones(4)),
+            ValueError,
+            r"got the shapes \(2,\) and \(4,\)",
+        ),
     ],
 )
 def test_errors_are_sentences(call, error, words):

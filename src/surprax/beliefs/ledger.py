@@ -36,10 +36,10 @@ class Contribution:
     Attributes:
         name: of the evidence.
         weight: by which its surprise is multiplied.
-        moved: KL divergence of the belief with it from that without it, in `unit`: how far it moves the belief; +inf where it takes
-            away an exclusion that nothing else makes.
-        towards: the hypothesis that gains most by it, by its label or index.
-        gain: by how much the surprise of that hypothesis falls, in `unit`.
+        moved: KL divergence of the belief with it from that without it, in `unit`: how far it moves the belief; NaN where nothing
+            is possible with it.
+        towards: the hypothesis that gains most by it, by its label or index; None where nothing is possible with it.
+        gain: by how much the surprise of that hypothesis falls, in `unit`; NaN where there is none.
         excludes: the hypotheses that it makes impossible.
         unit: of `moved` and `gain`.
     """
@@ -57,7 +57,7 @@ class Contribution:
 class Ledger(Belief):
     """A belief with its named contributions; made by `Belief.update`.
 
-    It is a `Belief`; what is added to it without a name goes into its `base`.
+    It is a `Belief`; what is added to it without a name goes into its `base`, also by `absorb`, which is no faster here than `+`.
 
     Args:
         base: what there was before, a prior for example.
@@ -77,7 +77,7 @@ class Ledger(Belief):
     _contributions: tuple[tuple[str, Belief, Any], ...]
 
     def __init__(self, base: Belief, contributions: Mapping[str, tuple[Any, Any]] | None = None) -> None:
-        made = Ledger._made(base, ())
+        made = Ledger._made(base if isinstance(base, Belief) else Belief(base), ())
         for name, (evidence, weight) in (contributions or {}).items():
             made = made.update(name, evidence, weight)
         self.__dict__.update(made.__dict__)
@@ -122,9 +122,18 @@ class Ledger(Belief):
     def update(self, name: str, evidence: Any, weight: Any = 1.0) -> "Ledger":
         """Another contribution.
 
+        Args:
+            name: a string, by which it can be found again.
+            evidence: a `Belief`, or an array with a surprise in nats for each hypothesis.
+            weight: by which it is multiplied, finite and at least 0; a number, or one for each belief of a batch.
+
         Raises:
-            ValueError: where there is one of that name already.
+            ValueError: where there is one of that name already, where weights are negative or not finite, and where the evidence
+                is about other hypotheses.
+            TypeError: where the name, evidence or weight is something else.
         """
+        if not isinstance(name, str):
+            raise TypeError(f"A contribution is named by a string; got {name!r}.")
         if name in self.contributions:
             raise ValueError(
                 f"Contributions have different names; there is a {name!r} already. Take it away first: without({name!r})."
@@ -132,10 +141,7 @@ class Ledger(Belief):
         evidence = self._as_belief(evidence)
         if evidence is NotImplemented:
             raise TypeError("Evidence is a Belief, or an array with a surprise in nats for each hypothesis.")
-        self._fits(evidence)
-        if not is_traced(weight) and not (math.isfinite(weight) and weight >= 0):
-            raise ValueError(f"Evidence is weighed by finite numbers of at least 0; got {weight} for {name!r}.")
-        return Ledger._made(self.base, (*self._contributions, (name, evidence, weight)))
+        return Ledger._made(self.base, (*self._contributions, (name, evidence, _checked_weight(name, weight))))
 
     def without(self, *names: str) -> "Ledger":
         """All but some of the contributions; what only these have excluded is possible again."""
@@ -146,8 +152,7 @@ class Ledger(Belief):
     def reweighted(self, name: str, weight: Any) -> "Ledger":
         """With another weight for one contribution: 0 leaves of it what it excludes."""
         self._check(name)
-        if not is_traced(weight) and not (math.isfinite(weight) and weight >= 0):
-            raise ValueError(f"Evidence is weighed by finite numbers of at least 0; got {weight} for {name!r}.")
+        weight = _checked_weight(name, weight)
         return Ledger._made(self.base, tuple((n, e, weight if n == name else w) for n, e, w in self._contributions))
 
     def _check(self, name: str) -> None:
@@ -169,9 +174,18 @@ class Ledger(Belief):
         base = self.base * t
         if base is NotImplemented:
             return NotImplemented
+        t = _as_factor(t)
         return Ledger._made(base, tuple((name, evidence, weight * t) for name, evidence, weight in self._contributions))
 
     __rmul__ = __mul__
+
+    def absorb(self, surprise: Any) -> "Ledger":
+        """Add evidence to the base, as `+` does: a ledger keeps what it is made of, so nothing is used up, and nothing saved."""
+        return self + Belief(surprise)
+
+    def recentred(self) -> "Ledger":
+        """The same ledger with the least excess of its base at 0."""
+        return Ledger._made(self.base.recentred(), self._contributions)
 
     # What it says.
 
@@ -183,32 +197,44 @@ class Ledger(Belief):
                 f"Contributions are told of one belief; this is a batch of shape {self.batch_shape}. Take one of them."
             )
         before = self.without(name)
-        with np.errstate(invalid="ignore"):  # impossible with and without it
-            fallen = np.asarray(before.surprise(unit), np.float64) - np.asarray(self.surprise(unit), np.float64)
-        fallen = np.where(np.isnan(fallen), 0.0, fallen)
-        gains = int(np.argmax(fallen))
-        gone = np.isposinf(np.asarray(self.excess)) & ~np.isposinf(np.asarray(before.excess))
         named = range(self.number) if self.labels is None else self.labels
+        gone = np.isposinf(np.asarray(self.excess)) & ~np.isposinf(np.asarray(before.excess))
+        towards, gain = None, math.nan
+        if not self.contradiction:
+            with np.errstate(invalid="ignore"):  # impossible with and without it
+                fallen = np.asarray(before.surprise(unit), np.float64) - np.asarray(self.surprise(unit), np.float64)
+            most = int(np.argmax(fallen := np.where(np.isnan(fallen), 0.0, fallen)))
+            towards, gain = named[most], float(fallen[most])
         return Contribution(
             name,
             float(self.weights[name]),
             float(self.kl(before, unit)),
-            named[gains],
-            float(fallen[gains]),
+            towards,
+            gain,
             tuple(named[int(i)] for i in np.flatnonzero(gone)),
             unit,
         )
 
     def table(self, unit: Unit = "bit") -> str:
-        """All contributions, in words: how far each moves the belief, and towards what."""
+        """All contributions, in words: how far each moves the belief, and towards what.
+
+        >>> print(Belief.uniform(["a", "b"]).update("not a", [np.inf, 0.0]).update("not b", [0.0, np.inf]).table())
+        evidence  weight  bits  towards
+        not a          1     –  contradicts the rest; excludes a
+        not b          1     –  contradicts the rest; excludes b
+        """
         rows: list[Sequence[str]] = [("evidence", "weight", f"{unit}s", "towards")]
         for name in self.contributions:
             one = self.contribution(name, unit)
-            towards = f"{one.towards}" if one.gain <= 0.005 else f"{one.towards}, {one.gain:.3g} {unit}s"
+            moved = "–" if math.isnan(one.moved) else f"{one.moved:.3g}" if one.moved > 0.0005 else "0"
+            if one.towards is None:
+                towards = "contradicts the rest" if one.excludes else "the rest contradicts itself"
+            else:
+                towards = f"{one.towards}" if one.gain <= 0.005 else f"{one.towards}, {one.gain:.3g} {unit}s"
             if one.excludes:
                 more = f" and {len(one.excludes) - 3} more" * (len(one.excludes) > 3)
                 towards += f"; excludes {', '.join(map(str, one.excludes[:3]))}{more}"
-            rows.append((name, f"{one.weight:g}", f"{one.moved:.3g}" if one.moved > 0.0005 else "0", towards))
+            rows.append((name, f"{one.weight:g}", moved, towards))
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}" for a, b, c, d in rows]
         return "\n".join(line.rstrip() for line in lines)
@@ -216,14 +242,17 @@ class Ledger(Belief):
     # Files.
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write base, contributions and weights to a file, all of it or nothing; labels have to be strings or numbers.
+        """Write base, contributions and weights to a file, all of it or nothing; labels have to be strings, numbers, or tuples of
+        them.
 
         A NumPy archive of plain arrays and one JSON text; nothing in it is executed when it is read.
         """
-        if self.labels is not None and not all(isinstance(label, str | int | float | bool) for label in self.labels):
-            raise ValueError(
-                "Labels are written as text or numbers; this belief has others. Give it labels of that kind."
-            )
+        for label in self.labels or ():
+            if not _is_plain(label):
+                raise ValueError(
+                    f"Labels are written as text or numbers, or tuples of them; this belief has {label!r}. Give it labels of that"
+                    " kind."
+                )
         header = {
             "format": FORMAT,
             "version": VERSION,
@@ -249,7 +278,7 @@ class Ledger(Belief):
                 if header["format"] != FORMAT:
                     raise KeyError("format")
                 version, names, weights = header["version"], header["names"], header["weights"]
-                labels = None if header["labels"] is None else tuple(header["labels"])
+                labels = None if header["labels"] is None else _as_tuples(header["labels"])
                 parts = [(archive[f"excess_{i}"], archive[f"constant_{i}"]) for i in range(1 + len(names))]
         except FileNotFoundError:
             raise
@@ -260,7 +289,7 @@ class Ledger(Belief):
                 f"{os.fspath(path)} was written by a later version of surprax (format {version}, this one reads {VERSION}). Update"
                 " surprax to read it."
             )
-        base, *others = (_read(excess, constant, labels) for excess, constant in parts)
+        base, *others = (Belief._beyond(s, np.sum(constant, axis=0, dtype=np.float64), labels) for s, constant in parts)
         return Ledger._made(base, tuple(zip(names, others, weights)))
 
     def __repr__(self) -> str:
@@ -268,6 +297,30 @@ class Ledger(Belief):
         return f"{super().__repr__().replace('Belief(', 'Ledger(', 1)[:-1]}; by {names})"
 
 
-def _read(excess: np.ndarray, constant: np.ndarray, labels: tuple[Any, ...] | None) -> Belief:
-    high, low = jnp.asarray(constant)
-    return Belief._of((jnp.asarray(excess), (high, low)), labels)
+def _checked_weight(name: str, weight: Any) -> Any:
+    """A number or an array of them; an error where they cannot be weights."""
+    if is_traced(weight):
+        return _as_factor(weight)
+    known = np.asarray(weight)
+    if known.dtype.kind not in "biuf":
+        raise TypeError(
+            f"Evidence is weighed by a number, or by one for each belief of a batch; got {weight!r} for {name!r}."
+        )
+    if not np.all(np.isfinite(known) & (known >= 0)):
+        raise ValueError(f"Evidence is weighed by finite numbers of at least 0; got {weight} for {name!r}.")
+    return _as_factor(weight)
+
+
+def _as_factor(t: Any) -> Any:
+    """Lists as arrays, which they are multiplied as."""
+    if not isinstance(t, (list, tuple)):
+        return t
+    return jnp.asarray(t) if is_traced(t) else np.asarray(t)
+
+
+def _is_plain(label: Any) -> bool:
+    return isinstance(label, str | int | float) or (isinstance(label, tuple) and all(map(_is_plain, label)))
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
