@@ -56,6 +56,9 @@ SETS = {
     "dull ones": np.log([0.9, 0.6, 0.999, 0.5]),
     "nothing else than 1e-12": np.full(50, np.log(1e-12)),
     "far beyond floating point": np.array([-1e6, -2e6]),
+    "one near certainty and one far from it": np.log([1 - 1e-5, 1e-7]),
+    "only near certainty": np.array([-1e-10, -1e-30, -1e-12]),
+    "one as near certainty as the other is far from it": np.array([np.log1p(-1e-3), np.log(1e-3)]),
 }
 
 
@@ -154,6 +157,11 @@ def test_ends():
     assert float(sx.bet(1e5, log=True)) == pytest.approx(99_967.84, abs=0.01)
     for method in METHODS:
         assert float(sx.combine([1.0, 1.0], method)) == 0.0
+        for p in ([np.nan, 0.5], [np.nan, 0.0], [np.nan, 1.0]):
+            assert np.isnan(sx.combine(p, method))
+            assert np.isnan(jax.jit(lambda p, m=method: sx.combine(p, m))(np.array(p)))
+        for p in ([1.5, 0.3], [-0.1, 0.3]):
+            assert np.isnan(jax.jit(lambda p, m=method: sx.combine(p, m))(np.array(p)))
     for method in ("fisher", "tippett", "harmonic-mean", "cauchy", "stouffer", "e-average", "e-product"):
         assert float(sx.combine([0.0, 0.5], method)) == np.inf
     assert float(sx.s_value(1.0)) == 0.0
@@ -186,6 +194,105 @@ def test_units_axes_batches_and_jit(method):
     np.testing.assert_allclose(traced, s, rtol=3e-5, atol=1e-6)
 
 
+def test_one_certain_study_outweighs_all_in_cauchys_mean():
+    """cot π = −∞; of opposite infinities nothing is known, as of Stouffer's."""
+    q = 2.0**-45
+    assert float(sx.combine([1 - q, q], "cauchy")) == pytest.approx(1.0, abs=0.02)
+    assert float(sx.combine([1.0, 1e-20], "cauchy")) == 0.0
+    assert float(sx.combine(log_p=[-1e6, 0.0], method="cauchy")) == 0.0
+    assert float(sx.combine([1.0, 1e-20], "cauchy", weights=[0.0, 2.0])) == pytest.approx(20 * np.log2(10))
+    for method in ("stouffer", "cauchy"):
+        assert np.isnan(sx.combine([0.0, 1.0], method))
+        assert np.isnan(jax.jit(lambda p, m=method: sx.combine(p, m))(jnp.array([0.0, 1.0])))
+
+
+@pytest.mark.parametrize("method", ["stouffer", "harmonic-mean", "cauchy", "e-average"])
+def test_only_proportions_of_weights_count(method):
+    p = [0.01, 0.02]
+    for one, other in (
+        ([1e200, 1e200], None),
+        ([1e-200, 1e-200], None),
+        ([1e308, 1e308], None),
+        ([1, 3], [5e-320, 15e-320]),
+    ):
+        expected = sx.combine(p, method, weights=other)
+        np.testing.assert_allclose(sx.combine(p, method, weights=one), expected, rtol=1e-4 if other else 1e-14)
+    traced = jax.jit(lambda w: sx.combine(p, method, weights=w))
+    np.testing.assert_allclose(traced(jnp.array([1e30, 3e30])), sx.combine(p, method, weights=[1, 3]), rtol=1e-5)
+    for bad in ([-1.0, 2.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]):
+        assert np.isnan(traced(jnp.array(bad)))
+
+
+INF = np.inf
+# Slopes of the surprise in p. At p = 0, those as p → 0 with the others fixed; at p = 1, one-sided.
+SLOPES = {
+    "fisher": {
+        (0.0, 0.3): (-INF, -1 / 0.3),
+        (0.0, 0.0): (-INF, -INF),
+        (0.0, 1.0): (-INF, -1.0),
+        (1.0, 1.0): (0.0, 0.0),
+    },
+    "stouffer": {(0.0, 0.3): (-INF, -INF), (0.0, 0.0): (-INF, -INF), (1.0, 0.3): (-INF, 0.0), (1.0, 1.0): (0.0, 0.0)},
+    "tippett": {(0.0, 0.3): (-INF, 0.0), (0.0, 0.0): (-INF, -INF), (1.0, 1.0): (0.0, 0.0)},
+    # −P'/P(X) with P = 1 − (1 + X) exp(−X) at X = −log 0.7, and times 1/(1 − p).
+    "pearson": {
+        (0.0, 0.3): (-4.960951, -7.087072),
+        (0.0, 0.0): (-INF, -INF),
+        (0.0, 1.0): (0.0, -INF),
+        (1.0, 0.3): (-INF, 0.0),
+        (1.0, 1.0): (0.0, 0.0),
+    },
+    "harmonic-mean": {
+        (0.0, 0.3): (-INF, 0.0),
+        (0.0, 0.0): (-INF, -INF),
+        (0.0, 1.0): (-INF, 0.0),
+        (1.0, 1.0): (-0.5, -0.5),
+    },
+    "cauchy": {(0.0, 0.3): (-INF, 0.0), (0.0, 0.0): (-INF, -INF), (1.0, 0.3): (-2.0, 0.0), (1.0, 1.0): (0.0, 0.0)},
+    "e-average": {(0.0, 0.3): (-INF, 0.0), (0.0, 0.0): (-INF, -INF), (0.0, 1.0): (-INF, 0.0)},
+    # e as a function of s near 0 is ½ + s/6, and its logarithm rises by 1/3.
+    "e-product": {(0.0, 0.3): (-INF, -1.349663), (0.0, 0.0): (-INF, -INF), (0.0, 1.0): (-INF, -1 / 3)},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_slopes_at_the_ends(method):
+    for p, expected in SLOPES[method].items():
+        np.testing.assert_allclose(
+            jax.grad(lambda p: sx.combine(p, method, "nat"))(jnp.array(p)), expected, rtol=2e-6, err_msg=str(p)
+        )
+    if not method.startswith("e-"):
+        slope = jax.grad(lambda p: sx.combine(p, method, "nat"))
+        assert slope(jnp.array([0.0])) == -INF
+        assert slope(jnp.array([1.0])) == -1.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_slopes_at_the_ends_are_the_limits(method):
+    """Those in log p at p = 0 are those at exp(−10⁸), and those in p near it."""
+    weights = {"weights": [1.0, 3.0]} if method in ("stouffer", "harmonic-mean", "cauchy", "e-average") else {}
+    with jax.enable_x64(True):
+        slope = jax.grad(lambda log_p: sx.combine(log_p=log_p, method=method, unit="nat", **weights))
+        at, near = (slope(jnp.array([end, np.log(0.3)])) for end in (-np.inf, -1e8))
+        np.testing.assert_allclose(at[0], near[0], rtol=1e-3, atol=1e-12)
+        if np.isfinite(at[1]):
+            np.testing.assert_allclose(at[1], near[1], rtol=1e-3, atol=1e-12)
+        else:
+            assert np.sign(at[1]) * near[1] > 1e3
+        by_p = jax.grad(lambda p: sx.combine(p, method, "nat", **weights))
+        at, near = (by_p(jnp.array([end, 0.3])) for end in (0.0, 1e-12))
+        assert np.isfinite(at[0]) == (method == "pearson")
+        if method == "pearson":
+            np.testing.assert_allclose(at, near, rtol=1e-9)
+
+
+def test_a_bet_rises_from_a_half():
+    """e = ½ + s/6 + s²/24 + …, also in slope."""
+    slope = jax.grad(lambda s: sx.bet(s, "nat"))
+    np.testing.assert_allclose([slope(s) for s in (0.0, 1e-6, 1e-2)], [1 / 6, 1 / 6 + 1e-6 / 12, 0.1675025], rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(lambda s: sx.bet(s, "nat", log=True))(0.0), 1 / 3, rtol=1e-6)
+
+
 def test_gradient_of_fisher():
     """d/ds of S − log Σ Sʲ/j!, k = 2: S/(1 + S)."""
     slope = jax.grad(lambda s: sx.combine(s=s, unit="nat"))(jnp.array([1.0, 2.0]))
@@ -208,6 +315,10 @@ def test_gradient_of_fisher():
         (lambda: sx.combine([0.1, 0.2], "stouffer", weights=[1.0, -1.0]), "at least 0"),
         (lambda: sx.s_value(-0.1), "between 0 and 1"),
         (lambda: sx.bet(-1.0), "at least 0"),
+        (lambda: sx.s_value(0.1 + 1j), "are real numbers; got complex ones"),
+        (lambda: jax.jit(sx.s_value)(0.1 + 1j), "are real numbers; got complex ones"),
+        (lambda: sx.combine([0.1, None]), "got None at index 1"),
+        (lambda: sx.combine([0.1, 0.2], "cauchy", weights=[1.0, None]), "Weights are numbers; got None at index 1"),
         (lambda: sx.s_value(0.1, "bits"), "Did you mean 'bit'"),
     ],
 )

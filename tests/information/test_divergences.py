@@ -1,5 +1,6 @@
 """f-divergences and Jensen–Shannon: their defining sums in mpmath, generators, inequalities, zeros and gradients."""
 
+import functools
 import math
 from typing import get_args
 
@@ -123,6 +124,27 @@ def test_gradients(name):
         np.testing.assert_allclose(slope @ step, (ends[0] - ends[1]) / 2e-6, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("slope", [None, math.inf])
+def test_gradients_of_functions(slope):
+    """f'(p/q) in p, f(p/q) − (p/q) f'(p/q) in q; also at p = 0."""
+    of = functools.partial(info.f_divergence, f=lambda t: (t - 1) ** 2, slope_at_infinity=slope)
+    q = np.array([0.1, 0.25, 0.65])
+    for p in (np.array([0.3, 0.3, 0.4]), np.array([0.4, 0.6, 0.0])):
+        a, b, expected = jnp.array(p), jnp.array(q), 2 * (p / q - 1)
+        np.testing.assert_allclose(jax.grad(of, 0)(a, b), expected, rtol=1e-5)
+        np.testing.assert_allclose(jax.grad(of, 1)(a, b), 1 - (p / q) ** 2, rtol=1e-5)
+        np.testing.assert_allclose(jax.grad(of, 0)(a, None, log_q=jnp.log(b)), expected, rtol=1e-5)
+        by_log = jax.grad(lambda log_p, q: of(q=q, log_p=log_p))(jnp.log(a), b)
+        np.testing.assert_allclose(by_log, p * (expected - p @ expected), rtol=1e-4, atol=1e-6)
+
+
+def test_gradient_of_a_function_beyond_q():
+    p, q = jnp.array([0.3, 0.3, 0.4]), jnp.array([0.5, 0.5, 0.0])
+    slope = jax.grad(lambda p: info.f_divergence(p, q, lambda t: jnp.abs(t - 1) / 2, slope_at_infinity=0.5))(p)
+    np.testing.assert_allclose(slope, [-0.5, -0.5, 0.5])
+    assert np.isnan(jax.jit(lambda p: info.f_divergence(p, q, lambda t: (t - 1) ** 2))(p))
+
+
 def test_jensen_shannon_is_scipys():
     rng = np.random.default_rng(0)
     p, q = rng.dirichlet(np.ones(6), 10), rng.dirichlet(np.ones(6), 10)
@@ -144,6 +166,7 @@ def test_jensen_shannon_is_mutual_information_and_a_difference_of_entropies(p, w
 
 def test_jensen_shannon_at_zeros():
     assert info.jensen_shannon([1.0, 0.0], [0.0, 1.0], "bit") == 1
+    assert info.jensen_shannon([1.0, 0.0], [0.0, 1.0], "bit", weights=[1e308, 1e308]) == 1
     assert info.jensen_shannon([[1.0, 0.0], [0.0, 1.0]], weights=[1.0, 0.0]) == 0
     assert info.jensen_shannon(log_p=[[0.0, -np.inf], [-np.inf, 0.0]], weights=[1.0, 0.0]) == 0
     slope = jax.jit(jax.grad(lambda p: info.jensen_shannon(p)))(jnp.array([[0.5, 0.5, 0.0], [0.25, 0.75, 0.0]]))
@@ -165,6 +188,8 @@ def test_jensen_shannon_at_zeros():
         (lambda: info.jensen_shannon(P), "got one. Pass a second as `q`"),
         (lambda: info.jensen_shannon(P, Q, weights=[1.0]), "each of 2 distributions; got weights of shape"),
         (lambda: info.jensen_shannon(P, Q, weights=[1.0, -1.0]), "at least 0"),
+        (lambda: info.jensen_shannon(P, Q, weights=[1.0, None]), "Weights are numbers; got None at index 1"),
+        (lambda: info.jensen_shannon(np.zeros((0, 2))), "got one of length 0"),
         (lambda: info.jensen_shannon(P, Q[:2] / Q[:2].sum()), "got 4 in `p` and 2 in `q`"),
         (lambda: info.jensen_shannon(sx.Normal(0.0, 1.0), sx.Normal(1.0, 1.0)), "got a member of a family"),
     ],

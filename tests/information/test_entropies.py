@@ -124,6 +124,8 @@ def test_batches_axes_and_loops_agree():
     np.testing.assert_allclose(info.entropy(np.moveaxis(p, -1, 0), axis=0), info.entropy(p), rtol=1e-14)
     joint = p / 6.0
     np.testing.assert_allclose(info.entropy(joint, axis=None), info.entropy(joint, axis=(0, 1, 2)), rtol=1e-14)
+    np.testing.assert_array_equal(info.entropy(joint, axis=np.arange(3)), info.entropy(joint, axis=(0, 1, 2)))
+    np.testing.assert_array_equal(info.entropy(p, axis=np.int64(-1)), info.entropy(p))
     np.testing.assert_allclose(info.entropy(joint, axis=None), np.log(6) + np.mean(info.entropy(p)), rtol=1e-13)
     np.testing.assert_allclose(jax.vmap(lambda p: info.entropy(p))(jnp.array(p)), info.entropy(p), rtol=1e-5)
     np.testing.assert_allclose(jax.jit(lambda p, q: info.kl(p, q, "bit"))(p, q), kl / np.log(2), rtol=1e-4)
@@ -154,7 +156,6 @@ def test_traced_tables_that_are_none_are_nan():
     assert np.isnan(entropy(jnp.array([np.nan, 0.5])))
     assert np.isnan(jax.jit(lambda a: info.entropy(log_p=a))(jnp.full(3, -jnp.inf)))
     assert np.isnan(jax.jit(lambda p: info.kl(p, p))(jnp.array([0.5, 0.6])))
-    assert np.isnan(info.entropy([np.nan, 1.0]))
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,12 @@ def test_traced_tables_that_are_none_are_nan():
         (lambda: info.entropy([[0.5, 0.5], [0.5, 0.4]]), "sum to 0.9 at index 1"),
         (lambda: info.entropy([1.5, -0.5]), "between 0 and 1; got 1.5 in `p` at index 0"),
         (lambda: info.entropy([3, 4]), "got 3 in `p` at index 0.*log_p="),
+        (lambda: info.entropy([np.nan, 1.0]), "between 0 and 1; got nan in `p` at index 0. Leave out what is missing"),
+        (lambda: info.entropy(log_p=[0.0, np.nan]), "got nan in `log_p` at index 1"),
+        (lambda: info.kl(P, [0.5, None, 0.5, 0.0]), "Probabilities are numbers; got None at index 1"),
+        (lambda: info.entropy(P + 0j), "Probabilities are real numbers; got complex ones"),
+        (lambda: info.entropy(log_p=P + 0j), "Log-weights are real numbers; got complex ones"),
+        (lambda: jax.jit(lambda p: info.entropy(p))(P + 0j), "Probabilities are real numbers; got complex ones"),
         (lambda: info.entropy(0.5), "got a single number as `p`"),
         (lambda: info.entropy([]), "at least one outcome"),
         (lambda: info.entropy(), "as `p` or as `log_p`, one of them; got neither"),

@@ -140,3 +140,17 @@ def test_gradients():
 def test_errors_are_sentences(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_axes_are_whole_numbers_of_any_kind():
+    p = np.random.default_rng(3).dirichlet(np.ones(12)).reshape(2, 3, 2)
+    np.testing.assert_array_equal(info.total_correlation(p, np.array([0, 1, 2])), info.total_correlation(p, (0, 1, 2)))
+    np.testing.assert_array_equal(
+        info.conditional_mutual_information(p, np.array([0, 1]), given=np.int64(2)),
+        info.conditional_mutual_information(p, (0, 1), given=2),
+    )
+    np.testing.assert_array_equal(
+        info.mutual_information(p, (np.array([0, 1]), np.int64(2))), info.mutual_information(p, ((0, 1), 2))
+    )
+    with pytest.raises(ValueError, match="between two variables; got axes=1"):
+        info.mutual_information(p, np.int64(1))

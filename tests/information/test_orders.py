@@ -129,6 +129,41 @@ def test_gradients(order):
         assert np.all(np.isfinite(slope))
 
 
+@pytest.mark.parametrize("order", [0.2, 0.5, 0.9])
+def test_what_is_impossible_has_an_infinite_slope_below_order_one(order):
+    """dD/dpᵢ = α/(α − 1) pᵢ^(α−1) qᵢ^(1−α)/Σ, near or far from one another, and the same for q at its zeros."""
+    for p, q in (([1.0, 0.0, 0.0], [0.1, 0.2, 0.7]), ([0.4, 0.6, 0.0], [0.39, 0.6, 0.01]), ([1.0, 0.0], [0.0, 1.0])):
+        p, q = jnp.array(p), jnp.array(q)
+        slopes = jax.grad(lambda p, q: info.renyi(p, q, order), (0, 1))(p, q)
+        for slope, here in zip(slopes, (p, q)):
+            assert np.all(slope[here == 0] == -np.inf)
+            assert np.all(np.isfinite(slope[here > 0]))
+    # Not where both are 0:
+    assert np.all(
+        np.isfinite(jax.grad(lambda p: info.renyi(p, jnp.array([0.5, 0.5, 0.0]), order))(jnp.array([1.0, 0, 0]))[::2])
+    )
+
+
+@pytest.mark.parametrize("order", [0.5, 1.3, 2.0, 7.0, math.inf])
+@pytest.mark.parametrize("size", [1e-2, 1e-3])
+def test_divergence_in_float32_as_distributions_meet(order, size):
+    p = np.array([0.2, 0.3, 0.5], np.float32)
+    q = (p * (1 + size * np.array([1.0, -0.5, -0.1]))).astype(np.float32)
+    q = q / q.sum(dtype=np.float32)
+    expected = float(divergence(p, q, order))
+    # Sums that are not 1 but for rounding are divided out in the exact value.
+    np.testing.assert_allclose(jax.jit(lambda p, q: info.renyi(p, q, order))(p, q), expected, rtol=2e-7 / size)
+    if order < math.inf:
+        np.testing.assert_allclose(jax.jit(lambda p, q: info.renyi(p, q, order))(p, q), expected, rtol=3e-6)
+
+
+@pytest.mark.parametrize("order", [2.0**53, 1e17, 1e300])
+def test_orders_beyond_counting_are_infinite(order):
+    assert info.renyi(P, Q, order) == info.renyi(P, Q, math.inf)
+    assert info.renyi(P, order=order) == info.renyi(P, order=math.inf)
+    np.testing.assert_allclose(info.renyi(P, Q, 2.0**52), info.renyi(P, Q, math.inf), rtol=1e-14)
+
+
 def test_traced_and_batched():
     rng = np.random.default_rng(2)
     p, q = rng.dirichlet(np.ones(5), (2, 3)), rng.dirichlet(np.ones(5), 3)

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from surprax.families import Distribution
 from surprax.information.entropies import divergence, entropy, family_pair, kl
-from surprax.information.tables import Axes, at, in_unit, read
+from surprax.information.tables import Axes, at, in_unit, read, reals
 from surprax.numerics.elementary import logsumexp
 from surprax.numerics.precision import in_float64, is_traced
 from surprax.units import Unit, nats_per
@@ -202,7 +202,7 @@ def decompose(
 
 
 def _surprises(surprise: Any, size: int) -> Any:
-    s = np.asarray(surprise, np.float64)
+    s = reals(surprise, "Surprises")
     if s.shape != (size,):
         raise ValueError(f"There is one surprise for each of {size} outcomes; got an array of shape {s.shape}.")
     if np.any(bad := ~(s > -np.inf)):

@@ -124,12 +124,14 @@ def _by_function(a: Table, b: Table, f: Callable[[Array], Array], slope: float |
     none, lost = a.log == -jnp.inf, b.log == -jnp.inf
     if a.by_log or b.by_log:  # from logarithms, so that a quotient of two tiny numbers is right
         both = ~(none | lost)
-        ratio = jnp.where(none, 0.0, jnp.exp(jnp.where(both, a.log, 0.0) - jnp.where(both, b.log, 0.0)))
+        zero = 0.0 if a.by_log else jnp.where(none, a.p, 0.0) / jnp.where(none & (b.p > 0), b.p, 1.0)  # with its slope
+        ratio = jnp.where(none, zero, jnp.exp(jnp.where(both, a.log, 0.0) - jnp.where(both, b.log, 0.0)))
     else:
         ratio = jnp.where(lost, 1.0, a.p) / jnp.where(lost, 1.0, b.p)
     inside = jnp.where(b.p == 0, 0.0, b.p * f(ratio))
-    beyond = jnp.where(none, 0.0, jnp.where(none, 1.0, a.p) * (jnp.nan if slope is None else slope))
-    return jnp.where(lost, beyond, inside)
+    outside = lost & ~none
+    beyond = jnp.where(outside, a.p, 1.0) * (jnp.nan if slope is None else slope)
+    return jnp.where(outside, beyond, jnp.where(lost, 0.0, inside))
 
 
 def _over(x: Array, y: Array) -> Array:
@@ -231,6 +233,10 @@ def jensen_shannon(
             raise ValueError(
                 "Several distributions are compared; got one. Pass a second as `q`, or stack them along the first axis."
             )
+        if a.value.shape[0] == 0:
+            raise ValueError(
+                "Several distributions are compared, stacked along the first axis; got one of length 0. Give at least one."
+            )
         several: Any = a.value
         by_log: tuple[bool, ...] = (a.by_log,) * several.shape[0]
     else:
@@ -243,15 +249,16 @@ def jensen_shannon(
 def _shares(weights: Any, number: int) -> Any:
     if weights is None:
         return np.full(number, 1.0 / number)
-    weights = floats(weights)
+    weights = floats(weights, "Weights")
     if weights.shape != (number,):
         raise ValueError(
             f"There is one weight for each of {number} distributions; got weights of shape {weights.shape}."
         )
     if is_traced(weights):
         return jnp.where(jnp.all(weights >= 0), weights, jnp.nan) / jnp.sum(weights)
-    if not (np.all(weights >= 0) and np.all(np.isfinite(weights)) and np.sum(weights) > 0):
+    if not (np.all(weights >= 0) and np.all(np.isfinite(weights)) and np.any(weights > 0)):
         raise ValueError(f"Weights are finite and at least 0, and not all 0; got {weights.tolist()}.")
+    weights = weights / np.max(weights)  # whose sum does not overflow
     return weights / np.sum(weights)
 
 

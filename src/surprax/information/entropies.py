@@ -33,8 +33,8 @@ def entropy(p: Any = None, unit: Unit = "nat", *, log_p: Any = None, axis: Axes 
         pᵢ is log 1/pᵢ − 1, which is +inf at 0; that in a log-weight is 0 there.
 
     Raises:
-        ValueError: for negative probabilities or such that do not sum to 1 (within 1e-5), with their index; for a belief in which
-            everything is impossible. NaN where traced.
+        ValueError: for probabilities that are negative, NaN or complex, or do not sum to 1 (within 1e-5), with their index; for a
+            belief in which everything is impossible. NaN where traced.
 
     Source: Shannon (1948), "A mathematical theory of communication", section 6.
 

@@ -1,5 +1,6 @@
 """Entropy from a sample: the plug-in estimate, and two that know that it is too small."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from surprax.information.tables import at
+from surprax.information.tables import at, reals
 from surprax.numerics.elementary import xlogy
 from surprax.numerics.gamma import digamma
 from surprax.numerics.normal import normal_quantile_from_log
@@ -66,14 +67,15 @@ def entropy_estimate(
         counts: how often each value occurred, whole numbers along the last axis; other axes are a batch. Zeros count for nothing.
         method: see above.
         unit: of the result: "nat", "bit", "ban" or "deciban".
-        labels: the observations themselves instead of counts, numbers or strings, in one axis.
+        labels: the observations themselves instead of counts, in one axis: numbers, strings, dates or other hashable values.
         level: of the interval.
 
     Returns:
         An `Estimate`, in float64.
 
     Raises:
-        ValueError: for counts that are none, with their index; for no observations; for traced ones.
+        ValueError: for counts that are none and for labels that are missing (None, NaN, NaT), with their index; for no
+            observations; for traced ones.
 
     Source: Miller (1955), "Note on the bias of information estimates"; Harris (1975), "The statistical estimation of entropy in the
     non-parametric case", for the variance; Grassberger (2003), "Entropy estimates from insufficient samplings", equation 35.
@@ -120,16 +122,9 @@ def _counts(counts: Any, labels: Any) -> np.ndarray:
     if is_traced(counts, labels):
         raise ValueError("An estimate is made from known observations; got traced ones. Call it outside of jit.")
     if labels is not None:
-        values = np.asarray(labels)
-        if values.ndim != 1:
-            raise ValueError(f"Labels lie along one axis; got an array of shape {values.shape}.")
-        if values.dtype.kind == "f" and np.any(np.isnan(values)):
-            raise ValueError(
-                f"A label is known; got nan{at(np.argwhere(np.isnan(values))[0])}. Drop rows with missing values."
-            )
-        n = np.unique(values, return_counts=True)[1].astype(np.float64)
+        n = _tally(labels)
     else:
-        n = np.asarray(counts, np.float64)
+        n = reals(counts, "Counts")
         if n.ndim == 0:
             raise ValueError(
                 "Counts lie along an axis, one for each value; got a single number. For observations, pass labels=."
@@ -143,6 +138,31 @@ def _counts(counts: Any, labels: Any) -> np.ndarray:
     if n.shape[-1] == 0 or np.any(np.sum(n, axis=-1) == 0):
         raise ValueError("An estimate needs at least one observation; got none.")
     return n
+
+
+def _tally(labels: Any) -> np.ndarray:
+    """How often each label occurs; an error in words for those that are missing."""
+    values = np.asarray(labels)
+    if values.dtype.kind in "US" and not hasattr(labels, "dtype"):
+        values = np.asarray(labels, object)  # NumPy writes None and nan among strings out
+    if values.ndim != 1:
+        raise ValueError(f"Labels lie along one axis; got an array of shape {values.shape}.")
+    plain = values.dtype.kind in "biufcMmUS"
+    missing = values != values if plain else np.array([_is_missing(one) for one in values], bool)
+    if np.any(missing):
+        index = np.argwhere(missing)[0]
+        raise ValueError(f"A label is known; got {values[index[0]]}{at(index)}. Drop rows with missing values.")
+    if plain:
+        return np.unique(values, return_counts=True)[1].astype(np.float64)
+    return np.array(list(Counter(values.tolist()).values()), np.float64)
+
+
+def _is_missing(label: Any) -> bool:
+    """None, and what does not equal itself: NaN, NaT, pandas's NA, which answers neither yes nor no."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:
+        return True
 
 
 def _first_bias(n: Array) -> Array:

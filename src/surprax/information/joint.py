@@ -19,6 +19,7 @@ from surprax.beliefs import Belief
 from surprax.information.tables import (
     Table,
     divergence_terms,
+    each_axis,
     floats,
     given_once,
     in_unit,
@@ -172,7 +173,7 @@ def interaction_information(
 
 
 def _pair(axes: Any) -> None:
-    if isinstance(axes, int) or len(axes) != 2:
+    if isinstance(axes, int | np.integer) or len(axes) != 2:
         raise ValueError(
             f"Mutual information is between two variables; got axes={axes}. Group axes in tuples: axes=((0, 1), 2)."
         )
@@ -185,12 +186,12 @@ def _read(p: Any, log_p: Any, axes: Any, number: int | None) -> tuple[Any, bool,
     batch = p.excess.ndim - 1 if belief else 0
     if belief:
         p, log_p = None, _by_variable(p)
-    raw: Any = floats(log_p if p is None else p)
+    raw: Any = floats(log_p, "Log-weights") if p is None else floats(p, "Probabilities")
     if axes is None:
         axes = tuple(range(batch, raw.ndim))
     if number == 2:
         _pair(axes)
-    groups = [(a,) if isinstance(a, int) else tuple(a) for a in axes]
+    groups = [each_axis(a) for a in axes]
     if len(groups) < 2 or not all(groups):
         raise ValueError(f"Information is shared by at least two variables, each with an axis; got axes={axes}.")
     front = flat = unique_axes(tuple(a for group in groups for a in group), raw.ndim)

@@ -3,13 +3,14 @@
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from surprax.families import Distribution, ExponentialFamily
 from surprax.information.entropies import alone, entropy, family_pair, kl
 from surprax.information.tables import Axes, Known, Table, in_unit, read, read_pair, table
-from surprax.numerics.elementary import expm1_minus, logsumexp
+from surprax.numerics.elementary import expm1_minus, log_ratio, logsumexp
 from surprax.numerics.precision import in_float64, is_traced
 from surprax.units import Unit
 
@@ -47,7 +48,7 @@ def renyi(
 
     Returns:
         An array of the shape of the batch, ≥ 0; in float64 for concrete numbers. D is +inf where q is 0 and p is not if α ≥ 1,
-        and where p and q exclude each other.
+        and where p and q exclude each other. Its derivative at p = 0 (or q = 0) is −inf if α < 1 and the other is not 0.
 
     Raises:
         ValueError: for what is no distribution, with its index, also a belief in which everything is impossible; for a negative
@@ -71,6 +72,8 @@ def renyi(
         pair = family_pair(p, q, log_p, log_q)
         assert pair is not None
         return _family_divergence(*pair, a, unit)
+    if a >= _NO_LONGER_FINITE:
+        a = math.inf
     if q is None and log_q is None:
         if a == 1.0:
             return entropy(p, unit, log_p=log_p, axis=axis)
@@ -118,6 +121,10 @@ def tsallis(
         return entropy(p, unit, log_p=log_p, axis=axis)
     given = read(p, log_p, axis)
     return in_unit(_tsallis(given.value, order=Known(a), by_log=given.by_log), unit)
+
+
+_NO_LONGER_FINITE = 2.0**53
+"""From here on α and α − 1 are the same number, and what is of order α is that of ∞, within log(1/p)/α of it."""
 
 
 def _order(order: Any, whose: str) -> float:
@@ -194,12 +201,14 @@ def _renyi_divergence(p: Array, q: Array, *, order: Known[float], p_log: bool, q
         value = 0.0 - jnp.log(jnp.where(certain, 1.0, covered))
         return jnp.where(unknown, jnp.nan, value)
     outside = jnp.any(lost & ~none, axis=-1)
+    gap = log_b - log_a
+    if not (a.by_log or b.by_log):  # from their difference, which keeps its digits as q → p
+        gap = log_ratio(jnp.where(both, b.p, 1.0), jnp.where(both, a.p, 1.0))
     if alpha == math.inf:
-        greatest = jnp.max(jnp.where(both, log_a - log_b, -jnp.inf), axis=-1)
+        greatest = jnp.max(jnp.where(both, -gap, -jnp.inf), axis=-1)
         return jnp.where(unknown, jnp.nan, jnp.where(outside, jnp.inf, jnp.maximum(greatest, 0.0)))
     s = alpha - 1.0
     # Σ p^α q^(1−α) − 1 as a sum of terms that are 0 where p = q: p^α q^(1−α) − αp − (1−α)q.
-    gap = log_b - log_a
     near = jnp.abs(gap) * max(1.0, abs(s)) <= 1
     e = jnp.where(near, gap, 0.0)
     close = a.p * (expm1_minus(-s * e) + s * expm1_minus(e))
@@ -213,12 +222,14 @@ def _renyi_divergence(p: Array, q: Array, *, order: Known[float], p_log: bool, q
     absent = none & lost
     one = Table(jnp.where(absent, 1.0, a.p), jnp.where(absent, 0.0, a.log), a.by_log)
     other = Table(jnp.where(absent, 1.0, b.p), jnp.where(absent, 0.0, b.log), b.by_log)
-    single = s * other.p - alpha * one.p  # where one of them is 0
-    if alpha < 1:
-        single = single + jnp.where(both, 0.0, _power(one, alpha) * _power(other, -s))
-    single = jnp.where(absent, 0.0, single)
+    single = jnp.where(absent, 0.0, s * other.p - alpha * one.p)  # where one of them is 0
     excess = jnp.sum(jnp.where(both, jnp.where(near, close, far), single), axis=-1)
     log_total = logsumexp(jnp.where(both, log_product, -jnp.inf), axis=-1)
+    if alpha < 1:  # What is 0 has a slope all the same. It is one sum, so that ∞ is multiplied by no 0.
+        edge = jnp.where(both | absent, 0.0, _power(one, alpha) * _power(other, -s))
+        edge = jnp.sum(edge, axis=-1)
+        scale = jnp.exp(-jax.lax.stop_gradient(jnp.where(jnp.isneginf(log_total), 0.0, log_total)))
+        excess, log_total = excess + edge, log_total + edge * scale
     small = jnp.abs(excess) <= 0.5
     value = jnp.where(small, jnp.log1p(jnp.where(small, excess, 0.0)), jnp.where(small, 0.0, log_total)) / s
     value = jnp.where(outside, jnp.inf, value) if alpha > 1 else value

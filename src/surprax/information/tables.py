@@ -8,6 +8,7 @@ numbers are computed with as they come; what is no distribution is NaN.
 """
 
 import math
+import operator
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ __all__ = [
     "Pair",
     "Table",
     "divergence_terms",
+    "each_axis",
     "given_once",
     "in_unit",
     "minus_p_log",
@@ -36,10 +38,11 @@ __all__ = [
     "read",
     "read_belief",
     "read_pair",
+    "reals",
     "table",
 ]
 
-type Axes = int | Sequence[int] | None
+type Axes = int | Sequence[int] | np.ndarray | None
 
 TOLERANCE = 1e-5
 """How far from 1 a sum of probabilities may be; four roundings of the dtype, if that is more."""
@@ -88,7 +91,7 @@ def read(p: Any, log_p: Any, axis: Axes = -1, name: str = "p") -> Given:
     if isinstance(p, Belief) or (isinstance(p, list | tuple) and any(isinstance(one, Belief) for one in p)):
         return _of_beliefs(p, axis, name)
     by_log = p is None
-    value: Any = floats(log_p if by_log else p)
+    value: Any = floats(log_p if by_log else p, "Log-weights" if by_log else "Probabilities")
     dtype = getattr(p, "dtype", value.dtype)
     if np.ndim(value) == 0:
         raise ValueError(f"The probabilities of a distribution lie along an axis; got a single number as `{name}`.")
@@ -142,8 +145,8 @@ def _of_beliefs(beliefs: Any, axis: Axes, name: str) -> Given:
         values = _join(given, [f"{name}[{i}]" for i in range(len(given))])
         value = (jnp if is_traced(values) else np).stack(values)
         labels = next((g.labels for g in given if g.labels is not None), None)
-    axes = range(value.ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    if unique_axes(tuple(axes), value.ndim) != (value.ndim - 1,):
+    axes = tuple(range(value.ndim)) if axis is None else each_axis(axis)
+    if unique_axes(axes, value.ndim) != (value.ndim - 1,):
         raise ValueError(
             f"A belief has its hypotheses along the last axis, and batches before it; got axis={axis} of `{name}`, which has"
             f" {value.ndim}. Leave it out."
@@ -151,12 +154,35 @@ def _of_beliefs(beliefs: Any, axis: Axes, name: str) -> Given:
     return Given(value, True, labels)
 
 
-def floats(value: Any) -> Any:
+def floats(value: Any, what: str) -> Any:
     """Known numbers as NumPy float64, traced ones as a floating array of their own precision."""
     if not is_traced(value):
-        return np.asarray(value, np.float64)
+        return reals(value, what)
     value = jnp.asarray(value)
+    if jnp.iscomplexobj(value):
+        raise ValueError(_complex(what))
     return value.astype(jnp.promote_types(jnp.result_type(value, 0.0), jnp.float32))
+
+
+def reals(value: Any, what: str) -> np.ndarray:
+    """Known numbers as NumPy float64; an error in words for complex ones, and for None."""
+    value = np.asarray(value)
+    entries = value.reshape(-1).tolist() if value.dtype.kind == "O" else ()
+    if value.dtype.kind == "c" or any(isinstance(one, complex) for one in entries):
+        raise ValueError(_complex(what))
+    if any(one is None for one in entries):
+        index = np.unravel_index(next(i for i, one in enumerate(entries) if one is None), value.shape)
+        raise ValueError(f"{what} are numbers; got None{at(index)}. Leave out what is missing.")
+    return value.astype(np.float64)
+
+
+def _complex(what: str) -> str:
+    return f"{what} are real numbers; got complex ones. Pass their real part, if that is what is meant."
+
+
+def each_axis(axis: Any) -> tuple[int, ...]:
+    """One axis or several, as whole numbers of any kind, as a tuple of int."""
+    return tuple(operator.index(a) for a in ((axis,) if np.ndim(axis) == 0 else axis))
 
 
 def place(value: Any, axis: Axes) -> Any:
@@ -164,7 +190,7 @@ def place(value: Any, axis: Axes) -> Any:
     xp: Any = jnp if is_traced(value) else np
     if axis is None:
         return value.reshape(-1)
-    axes = unique_axes((axis,) if isinstance(axis, int) else tuple(axis), value.ndim)
+    axes = unique_axes(each_axis(axis), value.ndim)
     value = xp.moveaxis(value, axes, range(-len(axes), 0))
     return value.reshape((*value.shape[: value.ndim - len(axes)], math.prod(value.shape[value.ndim - len(axes) :])))
 
@@ -193,13 +219,15 @@ def at(index: Any) -> str:
 
 
 def _check_probabilities(p: Any, label: str, tolerance: float) -> Any:
-    bad = (p < 0) | (p > 1 + tolerance)
+    bad = ~((p >= 0) & (p <= 1 + tolerance))
     if np.any(bad):
         index = tuple(np.argwhere(bad)[0])
-        raise ValueError(
-            f"A probability lies between 0 and 1; got {p[index]:g} in `{label}`{at(index)}."
-            " Counts and other weights go in by their logarithms, as log_p=."
+        remedy = (
+            "Leave out what is missing, and divide by the sum."
+            if np.isnan(p[index])
+            else "Counts and other weights go in by their logarithms, as log_p=."
         )
+        raise ValueError(f"A probability lies between 0 and 1; got {p[index]:g} in `{label}`{at(index)}. {remedy}")
     total = np.sum(p, axis=-1, keepdims=True)
     off = np.abs(total - 1.0) > tolerance
     if np.any(off):
@@ -212,9 +240,12 @@ def _check_probabilities(p: Any, label: str, tolerance: float) -> Any:
 
 
 def _check_logs(log_p: Any, label: str, _: float) -> Any:
-    if np.any(log_p == np.inf):
-        index = np.argwhere(log_p == np.inf)[0]
-        raise ValueError(f"A log-weight is finite, or -inf for what is impossible; got inf in `{label}`{at(index)}.")
+    bad = ~(log_p < np.inf)
+    if np.any(bad):
+        index = tuple(np.argwhere(bad)[0])
+        raise ValueError(
+            f"A log-weight is finite, or -inf for what is impossible; got {log_p[index]:g} in `{label}`{at(index)}."
+        )
     empty = np.all(log_p == -np.inf, axis=-1)
     if np.any(empty):
         raise ValueError(
