@@ -1,5 +1,6 @@
 from . import beliefs as beliefs
 from . import data as data
+from . import estimate as estimate
 from . import evidence as evidence
 from . import families as families
 from . import game as game
@@ -21,6 +22,10 @@ from .beliefs import grid as grid
 from .beliefs import log_evidence as log_evidence
 from .beliefs import predictive as predictive
 from .data import read_evidence as read_evidence
+from .estimate import Estimate as Estimate
+from .estimate import map_estimate as map_estimate
+from .estimate import maximize as maximize
+from .estimate import mle as mle
 from .families import Bernoulli as Bernoulli
 from .families import Beta as Beta
 from .families import Binomial as Binomial

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
+from surprax.estimate.newton import newton as descend
 from surprax.infer.coordinates import Coordinate
 from surprax.infer.energy import Energy
 from surprax.infer.programs import kept
@@ -38,10 +39,7 @@ LARGEST_NEWTON = 200
 _ELEMENTS = 2**23
 """How many rows of the Hessian, times numbers of the data, are computed at once."""
 _MANY = 100_000
-_STEPS = 100
 _ROUNDS = 3
-_NATS = 1e-5
-"""Decrement at which a mode is found: 10⁻⁵ nats are 1/200 of a standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -159,30 +157,8 @@ def _search(energy: Energy, start: np.ndarray) -> Mode:
 
 def newton(evaluate: Callable[[np.ndarray], Any], z: np.ndarray) -> Mode:
     """Damped Newton steps down from z; `evaluate` gives value, gradient and Hessian."""
-    value, gradient, curvature = evaluate(z)
-    damping, found = 1e-3, False
-    for _ in range(_STEPS):
-        if not _finite(value, gradient, curvature):
-            break
-        scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diagonal(curvature)), 1e-8))
-        eigenvalues, vectors = np.linalg.eigh(scale[:, None] * curvature * scale)
-        slope = vectors.T @ (scale * gradient)
-        lengths = np.maximum(np.abs(eigenvalues), 1e-10)
-        found = bool(eigenvalues[0] > 1e-10 and 0.5 * np.sum(slope**2 / lengths) < _NATS)
-        if found:
-            break
-        step = -scale * (vectors @ (slope / (lengths + damping)))
-        # Free numbers are logarithms and the like: none moves by more than 3 at once, or doubles.
-        step /= max(1.0, float(np.max(np.abs(step) / np.maximum(3.0, np.abs(z)))))
-        tried = evaluate(z + step)
-        if _finite(*tried) and tried[0] <= value + 1e-12 * abs(value):
-            z, (value, gradient, curvature) = z + step, tried
-            damping = max(damping / 10.0, 1e-12)
-        elif damping > 1e8:
-            break
-        else:
-            damping = max(damping * 10.0, 1e-6)
-    return Mode(z, value, curvature, found)
+    end = descend(evaluate, z)
+    return Mode(end.position, end.value, end.curvature, end.found)
 
 
 def _finite(*parts: Any) -> bool:

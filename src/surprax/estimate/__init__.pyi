@@ -1,0 +1,10 @@
+from .compatibility import Compatibility as Compatibility
+from .compatibility import Profile as Profile
+from .estimate import Estimate as Estimate
+from .hypotheses import Test as Test
+from .likelihood import map_estimate as map_estimate
+from .likelihood import mle as mle
+from .maximize import NotAMaximumWarning as NotAMaximumWarning
+from .maximize import maximize as maximize
+from .report import Report as Report
+from .summary import Summary as Summary

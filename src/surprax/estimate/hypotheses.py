@@ -1,0 +1,98 @@
+"""Tests of hypotheses about an estimate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.stats as st
+
+if TYPE_CHECKING:
+    from surprax.estimate.estimate import Estimate
+
+__all__ = ["Test", "likelihood_ratio", "wald"]
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test by a statistic that has a χ² distribution under the hypothesis.
+
+    Attributes:
+        name: which test.
+        statistic: the observed one.
+        df: degrees of freedom.
+        log_p: logarithm of the p-value, right far below 1e-300.
+    """
+
+    name: str
+    statistic: float
+    df: int
+    log_p: float
+
+    @property
+    def p_value(self) -> float:
+        """P(χ² ≥ statistic) under the hypothesis."""
+        return float(np.exp(self.log_p))
+
+    @property
+    def s_value(self) -> float:
+        """−log₂ p: how many bits of surprise the data are for one who holds the hypothesis."""
+        return -self.log_p / float(np.log(2.0))
+
+    def __str__(self) -> str:
+        return f"{self.name}: chi2({self.df}) = {self.statistic:.4g}, p = {self.p_value:.3g}, {self.s_value:.3g} bit"
+
+
+def _chi2(name: str, statistic: float, df: int) -> Test:
+    return Test(name, statistic, df, float(_log_sf(max(statistic, 0.0), df)))
+
+
+def _log_sf(x: float, df: int) -> float:
+    value = float(st.chi2.logsf(x, df))
+    if np.isfinite(value):
+        return value
+    # log Q(a, t) ~ (a − 1) log t − t − log Γ(a) + log(1 + (a − 1)/t + …), far out
+    from scipy.special import gammaln
+
+    a, t = 0.5 * df, 0.5 * x
+    return float((a - 1.0) * np.log(t) - t - gammaln(a) + np.log1p((a - 1.0) / t))
+
+
+def wald(estimate: "Estimate", hypothesis: Mapping[str, float] | np.ndarray, values: Any, kind: Any) -> Test:
+    """`Estimate.wald_test`."""
+    if isinstance(hypothesis, Mapping):
+        if not hypothesis:
+            raise ValueError("A hypothesis is about at least one parameter; got none.")
+        R = np.zeros((len(hypothesis), len(estimate.labels)))
+        for row, label in zip(R, hypothesis):
+            row[estimate.problem.coordinates.place(label)] = 1.0
+        r = np.array([float(v) for v in hypothesis.values()])
+    else:
+        R = np.atleast_2d(np.asarray(hypothesis, np.float64))
+        if R.shape[1] != len(estimate.labels):
+            raise ValueError(f"R has a column for each of {len(estimate.labels)} parameters; got shape {R.shape}.")
+        r = np.broadcast_to(np.asarray(values, np.float64), len(R))
+    gap = R @ estimate.theta - r
+    V = R @ estimate.covariance(kind) @ R.T
+    if np.linalg.matrix_rank(V) < len(R):
+        raise ValueError("The hypothesis has rows that depend on each other, or is about parameters that were held.")
+    return _chi2("Wald test", float(gap @ np.linalg.solve(V, gap)), len(R))
+
+
+def likelihood_ratio(one: "Estimate", other: "Estimate") -> Test:
+    """`Estimate.likelihood_ratio_test`."""
+    large, small = (one, other) if one.free >= other.free else (other, one)
+    df = large.free - small.free
+    if df == 0:
+        raise ValueError(f"One model must be a special case of the other; both have {large.free} fitted numbers.")
+    if large.nobs is not None and small.nobs is not None and not np.isclose(large.nobs, small.nobs):
+        raise ValueError(
+            f"Both models are fitted to the same data; got {large.nobs:g} and {small.nobs:g} observations."
+        )
+    statistic = 2.0 * (large.log_likelihood - small.log_likelihood)
+    if statistic < -1e-6 * (1.0 + abs(large.log_likelihood)):
+        raise ValueError(
+            f"The larger model has the smaller log-likelihood ({large.log_likelihood:.6g} against {small.log_likelihood:.6g}): the"
+            " other is no special case of it, or it was not fitted to its maximum."
+        )
+    return _chi2("Likelihood-ratio test", statistic, df)
