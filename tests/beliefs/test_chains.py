@@ -724,3 +724,79 @@ def test_what_is_no_distribution_is_refused():
         HiddenMarkov.fit_family(MODEL.emission, 2, [1.0, 2.0])
     with pytest.raises(TypeError, match="are numbers"):
         MODEL.log_likelihood(np.array(["a", "b"]))
+
+
+# Found in review ------------------------------------------------------------------------------------------------------
+
+
+def test_held_parameters_are_held_from_any_start():
+    start = HiddenMarkov([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], sx.Normal(np.array([0.0, 4.0]), 1.0))
+    x = np.asarray(start.sample(jax.random.key(3), 200)[1])
+    model, outcome = start.fit(x, scale=3.0)
+    assert outcome.converged
+    np.testing.assert_array_equal(model.emission.scale, [3.0, 3.0])
+    assert np.all(np.diff(outcome.log_likelihoods) > -1e-8)
+    assert len(outcome.log_likelihoods) == outcome.iterations + 1
+
+
+def test_numbers_of_trials_are_not_fitted():
+    model = HiddenMarkov([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], sx.Binomial(np.array([9.0, 9.0]), np.array([0.2, 0.8])))
+    assert model.free_parameters() == 1 + 2 + 2
+
+
+def test_the_likeliest_path_of_what_is_no_model_is_no_number():
+    def path(initial, loc):
+        return HiddenMarkov(initial, [[0.9, 0.1], [0.1, 0.9]], sx.Normal(loc, 1.0)).viterbi([0.1, -0.2, 0.3])
+
+    for initial, loc in (([1.5, -0.5], [0.0, 9.0]), ([0.5, 0.5], [0.0, np.nan])):
+        found = jax.jit(path)(np.array(initial), np.array(loc))
+        assert np.isnan(found.log_probability)
+        assert found.outcome.reason is ChainReason.NOT_A_NUMBER
+
+
+def test_mixtures_are_emitted():
+    emission = sx.MixtureSameFamily([[0.5, 0.5], [0.2, 0.8]], sx.Normal(np.array([[0.0, 1.0], [8.0, 9.0]]), 0.1))
+    model = HiddenMarkov([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], emission)
+    states, x = model.sample(jax.random.key(0), 50)
+    np.testing.assert_array_equal(np.asarray(x) > 5, states)
+    np.testing.assert_array_equal(model.viterbi(x).states, states)
+
+
+def test_infinite_observations_have_no_starts():
+    with pytest.raises(ValueError, match="row 2 of sequence 0"):
+        HiddenMarkov.fit_family(sx.Normal, 2, [0.0, 1.0, np.inf, 2.0])
+
+
+def test_states_are_in_order_though_float32_cannot_tell():
+    model = HiddenMarkov([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], sx.Normal(np.array([0.0, 8.0]), np.array([3.0, 0.5])))
+    x = np.asarray(model.sample(jax.random.key(1), 300)[1], np.float64)
+    fit, _ = HiddenMarkov.fit_family(sx.Normal, 2, x + 1e10)
+    assert np.diff(fit.emission.loc)[0] > 5
+
+
+def test_criteria_are_in_float64():
+    model = HiddenMarkov([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], sx.Normal(np.array([0.0, 4.0]), 1.0))
+    x = np.asarray(model.sample(jax.random.key(1), 500)[1], np.float64)
+    fit, outcome = model.fit(x)
+    np.testing.assert_allclose(fit.aic(x), 14.0 - 2.0 * outcome.log_likelihood, rtol=1e-12)
+
+
+def test_a_state_far_below_comes_back_with_all_its_digits():
+    """An absorbing state is thousands of nats ahead, and then the data turn: steps of 1e-4 nat must not have been rounded away."""
+    x = np.repeat([0.9, 1.1], 30_000).astype(np.float32)
+    transition = [[1.0, 0.0], [1e-4, 1.0 - 1e-4]]
+    model = HiddenMarkov([0.5, 0.5], transition, sx.Normal(np.array([0.0, 2.0]), 1.0))
+    e = -0.5 * (x.astype(float)[:, None] - [0.0, 2.0]) ** 2 - 0.5 * np.log(2 * np.pi)
+    belief, total, found = np.log([0.5, 0.5]), 0.0, []
+    with np.errstate(divide="ignore"):
+        log_m = np.log(np.array(transition))
+    for row in e:
+        belief = belief + row
+        increment = np.logaddexp.reduce(belief)
+        belief, total = belief - increment, total + increment
+        found.append(belief)
+        belief = np.logaddexp.reduce(belief[:, None] + log_m, axis=0)
+    assert np.min(found) < -5_000
+    filtered = model.filter(x)
+    np.testing.assert_allclose(filtered.log_likelihood, total, rtol=3e-7)
+    np.testing.assert_allclose(filtered.probabilities, np.exp(found), atol=1e-5)

@@ -312,3 +312,67 @@ def test_multinomials_are_mixed():
     order = np.argsort(np.asarray(d.components.probs)[:, 0])
     np.testing.assert_allclose(np.asarray(d.components.probs)[order], [[0.1, 0.3, 0.6], [0.7, 0.2, 0.1]], atol=0.02)
     np.testing.assert_allclose(d.probs, [0.5, 0.5], atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e-3, 1e-4])
+def test_the_first_gain_from_a_bad_start_does_not_foretell_the_last(normals: np.ndarray, scale: float) -> None:
+    best = Mixture(sx.Normal, 2).try_fit(normals)[1]
+    start = MixtureSameFamily([0.5, 0.5], sx.Normal(np.array([0.0, 4.0]), scale))
+    outcome = Mixture(sx.Normal, 2).try_fit(normals, start=start)[1]
+    assert outcome.converged
+    np.testing.assert_allclose(outcome.log_likelihood, best.log_likelihood, atol=1e-4)
+
+
+def test_the_scale_of_weights_changes_nothing(normals: np.ndarray) -> None:
+    plain = Mixture(sx.Normal, 2).fit(normals)
+    for weight in (1e-200, 1e-6, 1e200):
+        d = Mixture(sx.Normal, 2).fit(normals, np.full(len(normals), weight))
+        np.testing.assert_allclose(d.components.loc, plain.components.loc, atol=1e-3)
+    with pytest.raises(ValueError, match="beyond the greatest float64"):
+        Mixture(sx.Normal, 2).fit(normals, np.full(len(normals), 1e307))
+
+
+def test_held_parameters_are_held_from_any_start(normals: np.ndarray) -> None:
+    start = MixtureSameFamily([0.5, 0.5], sx.Normal(np.array([0.0, 4.0]), 0.7))
+    d, outcome = Mixture(sx.Normal, 2).try_fit(normals, start=start, scale=3.0)
+    assert outcome.converged
+    np.testing.assert_array_equal(d.components.scale, [3.0, 3.0])
+    assert np.all(np.diff(outcome.log_likelihoods) >= 0)
+
+
+def test_parameters_that_go_to_a_limit_together_keep_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    counts = np.concatenate([rng.poisson(4.0, 200), rng.negative_binomial(5, 0.2, 200)])
+    _, outcome = Mixture(sx.Binomial, 2).try_fit(counts)
+    assert any("becomes Poisson" in why for why in outcome.limits)
+    poisson = Mixture(sx.Poisson, 2).try_fit(counts)[1]
+    assert outcome.log_likelihood >= poisson.log_likelihood - 0.01
+    x = rng.gamma(5.0, 1.0, 200)
+    d, outcome = Mixture(sx.Lomax, 2).try_fit(x)
+    one = total(MixtureSameFamily([1.0], sx.Exponential(1.0 / x.mean(keepdims=True))), x)
+    np.testing.assert_allclose(outcome.log_likelihood, one, atol=1e-3)
+    np.testing.assert_allclose(d.mean, x.mean(), rtol=1e-3)
+
+
+def test_components_are_in_order_though_float32_cannot_tell(normals: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(0.0, 3.0, 200), rng.normal(4.0, 0.5, 200)])
+    d = Mixture(sx.Normal, 2).fit(x + 1e9)
+    assert np.diff(d.components.loc)[0] > 3.0
+    Mixture(sx.Normal, 2).fit(normals * 1e150)  # without a warning
+
+
+def test_too_few_different_rows_are_an_outcome() -> None:
+    x = np.array([1.0, 2.0, 3.0, 4.0, 8.0, 9.0])
+    choice = Mixture.choose(sx.Normal, x, [1, 2, 7])
+    assert choice.k == 2
+    assert "needs at least 7 different observations; got 6" in str(choice)
+    assert np.all(np.isnan(choice[7].distribution.logits))
+    board = sx.play({"three": Mixture(sx.Bernoulli, 3), "one": sx.Bernoulli}, [0, 1, 1, 0, 1, 0, 0])
+    assert board.best.name == "one"
+    assert board.disqualified[0].name == "three"
+
+
+def test_mixtures_are_no_family_that_is_fitted() -> None:
+    with pytest.raises(TypeError, match="MixtureSameFamily has no fit"):
+        Mixture(MixtureSameFamily, 2)

@@ -163,3 +163,73 @@ def test_construction_is_checked() -> None:
     np.testing.assert_allclose(same.probs, 0.5)
     leaves, tree = jax.tree.flatten(same)
     assert repr(jax.tree.unflatten(tree, leaves)) == repr(same)
+
+
+def test_weights_that_are_no_numbers_make_nothing_else() -> None:
+    def of(probs: jax.Array) -> tuple[jax.Array, ...]:
+        d = MixtureSameFamily(probs, sx.Normal(np.array([0.0, 1.0]), 1.0))
+        counts = MixtureSameFamily(probs, sx.Poisson(np.array([1.0, 2.0])))
+        return d.log_prob(1.0), d.cdf(1.0), d.icdf(0.3), d.mean, d.log_joint(1.0), counts.log_prob(1), counts.icdf(0.3)
+
+    for bad in ([0.5, np.nan], [1.5, -0.5], [0.5, 0.4]):
+        for value in jax.jit(of)(np.array(bad)):
+            assert np.all(np.isnan(value))
+
+
+@pytest.mark.parametrize("p", [1e-8, 0.3, 0.9, 0.9999])
+def test_quantiles_have_derivatives(p: float) -> None:
+    def quantile(logits: jax.Array, loc: jax.Array, scale: jax.Array, p: jax.Array) -> jax.Array:
+        return MixtureSameFamily(logits=logits, components=sx.Normal(loc, scale)).icdf(p)
+
+    with float64_scope():
+        at = [np.array([0.0, 1.0]), np.array([0.0, 4.0]), np.array([1.0, 2.0]), np.array(p)]
+        slopes = jax.grad(quantile, argnums=(0, 1, 2, 3))(*at)
+        for i, direction in enumerate(
+            (np.array([1.0, 0.0]), np.array([0.3, 1.0]), np.array([1.0, -0.5]), np.array(p * (1 - p)))
+        ):
+            ends = [[v + h * direction if i == j else v for j, v in enumerate(at)] for h in (1e-6, -1e-6)]
+            change = (quantile(*ends[0]) - quantile(*ends[1])) / 2e-6
+            np.testing.assert_allclose(np.sum(slopes[i] * direction), change, rtol=1e-5)
+
+        def slope(loc: jax.Array) -> jax.Array:
+            return jax.grad(quantile, argnums=1)(at[0], loc, *at[2:])[1]
+
+        curve = (slope(at[1] + np.array([0.0, 1e-5])) - slope(at[1] - np.array([0.0, 1e-5]))) / 2e-5
+        np.testing.assert_allclose(jax.grad(slope)(at[1])[1], curve, rtol=1e-4, atol=1e-9)
+        hard = jax.grad(quantile)(np.array([-np.inf, 0.0]), *at[1:])
+        np.testing.assert_array_equal(hard, [0.0, 0.0])
+
+
+def test_quantiles_of_counts_beyond_integers_and_of_their_own_cdf() -> None:
+    far = MixtureSameFamily([0.5, 0.5], sx.Poisson(np.array([1.0, 1e12])))
+    np.testing.assert_allclose(far.icdf(0.9), 1e12, rtol=1e-5)
+    near = MixtureSameFamily([0.3, 0.7], sx.Poisson(np.array([2.0, 30.0])))
+    k = np.arange(60.0)
+    np.testing.assert_array_equal(near.icdf(near.cdf(k)), k)
+    assert jax.grad(near.icdf)(0.3) == 0.0
+
+
+def test_a_batch_of_mixtures_of_vectors_is_indexed() -> None:
+    loc = np.arange(6.0).reshape(2, 3)
+    d = MixtureSameFamily(
+        np.array([[0.5, 0.5], [0.1, 0.9]]), sx.MultivariateNormal(loc, np.stack([np.eye(3), 2 * np.eye(3)]))
+    )
+    np.testing.assert_array_equal(d[1].components.loc, loc)
+    np.testing.assert_allclose(d[1].log_prob(np.ones(3)), d.log_prob(np.ones(3))[1])
+    picked = d[np.array([1, 0, 1])]
+    np.testing.assert_allclose(picked.log_prob(np.ones(3)), np.asarray(d.log_prob(np.ones(3)))[[1, 0, 1]])
+
+
+def test_mixtures_of_mixtures_are_refused() -> None:
+    inner = MixtureSameFamily(np.full((2, 2), 0.5), sx.Normal(np.zeros((2, 2)), 1.0))
+    with pytest.raises(TypeError, match="one mixture of all their components"):
+        MixtureSameFamily([0.5, 0.5], inner)
+
+
+def test_an_ellipsis_stops_short_of_events():
+    d = sx.Dirichlet(np.arange(1.0, 13.0).reshape(2, 2, 3))
+    np.testing.assert_array_equal(d[..., 0].concentration, d.concentration[:, 0])
+    np.testing.assert_array_equal(d[..., None].concentration, d.concentration[:, :, None])
+    mixture = sx.MixtureSameFamily(np.full((2, 3, 4), 0.25), sx.Normal(np.arange(24.0).reshape(2, 3, 4), 1.0))
+    np.testing.assert_array_equal(mixture[..., 1].components.loc, mixture.components.loc[:, 1])
+    assert mixture[..., 1].logits.shape == (2, 4)

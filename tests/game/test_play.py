@@ -263,3 +263,10 @@ def test_mixtures_of_counts_take_part():
     assert board.best.name == "two"
     with pytest.raises(ValueError, match="one to a row"):
         sx.play({"vectors": sx.Mixture(sx.MultivariateNormal, 2)}, x)
+
+
+def test_a_mixture_that_cannot_play_says_why():
+    board = sx.play({"one": sx.Bernoulli, "three": sx.Mixture(sx.Bernoulli, 3)}, [0, 1, 1, 0, 1, 1, 0, 1])
+    (out,) = board.disqualified
+    assert out.name == "three"
+    assert "fewer different observations" in out.reason

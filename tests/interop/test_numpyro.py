@@ -543,3 +543,10 @@ def test_a_mixture_of_numpyro_by_probabilities_comes_over():
     ours = from_numpyro(theirs)
     x = np.linspace(-2.0, 6.0, 5)
     close(ours.log_prob(x), theirs.log_prob(x), 1e-5, 1e-5)
+
+
+def test_an_expanded_mixture_comes_over():
+    theirs = npd.MixtureSameFamily(npd.CategoricalProbs(np.array([0.2, 0.8])), npd.Normal(np.array([0.0, 4.0]), 1.0))
+    ours = from_numpyro(theirs.expand([3]))
+    assert ours.batch_shape == (3,)
+    close(ours.log_prob(1.0), theirs.log_prob(1.0) * np.ones(3), 1e-5, 1e-5)

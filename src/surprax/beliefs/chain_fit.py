@@ -34,6 +34,12 @@ def baum_welch(
         raise ValueError("There is nothing to fit to: all observations are missing.")
     trace: list[float] = []
     held = np.zeros(model.num_states, bool)
+    if known:  # the start need not have the values at which parameters are to be held
+        total, *_, shares = _expectations(model, s)
+        if np.isfinite(total):
+            model = type(model)._of(
+                model.log_initial, model.log_transition, _fit_emission(model.emission, rows, shares[seen], known)[0]
+            )
     before, reason, count = model, ChainReason.NOT_CONVERGED, 0
     while True:
         total, first, moves, shares = _expectations(model, s)

@@ -94,25 +94,47 @@ def _sweep_in_probabilities(first: Array, step: Array, e: Array) -> tuple[Array,
 
 
 def _sweep_in_logarithms(first: Array, step: Array, e: Array) -> Array:
-    def move(w: Array, item: Any) -> tuple[Array, Array]:
+    """Weights are sums of two numbers, so that those far below the greatest, which may come back, keep what steps add to them."""
+
+    def move(w: Pair, item: Any) -> tuple[Pair, Array]:
         e, m = item if step.ndim == 3 else (item, step)
         p = _vector_product(w, m)
-        joint = p + e
-        return joint - jax.lax.stop_gradient(_finite(jnp.max(joint, axis=-1, keepdims=True))), p
+        joint = _plus(p, e)
+        return _plus(joint, -jax.lax.stop_gradient(_finite(jnp.max(joint[0], axis=-1, keepdims=True)))), p[0]
 
     start = _normal(first + e[0])
-    _, p = jax.lax.scan(move, start, (e[1:], step) if step.ndim == 3 else e[1:])
+    items = (e[1:], step) if step.ndim == 3 else e[1:]
+    _, p = jax.lax.scan(move, (start, jnp.zeros_like(start)), items)
     # p is relative to weights of which the greatest is 1; it should be to weights that sum to 1.
     joint = p[:-1] + e[1:-1]
     total = logsumexp(joint - jax.lax.stop_gradient(_finite(jnp.max(joint, axis=-1, keepdims=True))), axis=-1)
     return jnp.concatenate([first[None], p[:1], p[1:] - _finite(total)[..., None]])
 
 
-def _vector_product(w: Array, m: Array) -> Array:
-    """log Σᵢ exp(wᵢ + mᵢⱼ): (B, K), (K, K) to (B, K)."""
-    terms = w[:, :, None] + m[None]
-    top = jax.lax.stop_gradient(_finite(jnp.max(terms, axis=1)))
-    return _safe_log(jnp.sum(jnp.exp(terms - top[:, None, :]), axis=1)) + top
+type Pair = tuple[Array, Array]
+
+
+def _plus(a: Pair, b: Array) -> Pair:
+    """a + b, with what rounding takes from it (Knuth)."""
+    total = a[0] + b
+    part = total - a[0]
+    lost = a[1] + ((a[0] - (total - part)) + (b - part))
+    lost = jnp.where(jnp.isfinite(total), lost, 0.0)
+    high = total + lost
+    return high, jnp.where(jnp.isfinite(total), lost - (high - total), 0.0)
+
+
+def _vector_product(w: Pair, m: Array) -> Pair:
+    """log Σᵢ exp(wᵢ + mᵢⱼ): (B, K), (K, K) to (B, K), from the greatest term, to which differences are small and exact."""
+    best = argmax(jax.lax.stop_gradient(w[0][:, :, None] + m[None]), axis=1)
+    high, low = (jnp.take_along_axis(part, best, axis=1) for part in w)
+    move = m[best, jnp.arange(m.shape[1])[None]]
+    possible = ~(jnp.isneginf(high) | jnp.isneginf(move))
+    high, low, move = (jnp.where(possible, part, 0.0) for part in (high, low, move))
+    behind = (w[0][:, :, None] - high[:, None]) + (m[None] - move[:, None]) + (w[1][:, :, None] - low[:, None])
+    total = jnp.sum(jnp.exp(jnp.where(possible[:, None], behind, -jnp.inf)), axis=1)
+    a, b = _plus(_plus((high, low), move), jnp.log(jnp.where(possible, total, 1.0)))
+    return jnp.where(possible, a, -jnp.inf), jnp.where(possible, b, 0.0)
 
 
 def _sweep_in_parallel(first: Array, step: Array, e: Array) -> Array:

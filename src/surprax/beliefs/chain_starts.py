@@ -8,6 +8,7 @@ from surprax.beliefs.chain_fit import baum_welch, emissions_of, seen_rows
 from surprax.beliefs.chain_outcomes import ChainFit, ChainReason
 from surprax.beliefs.chain_sequences import Sequences
 from surprax.beliefs.mixture_starts import divisions, generator
+from surprax.numerics.precision import float64_scope
 
 __all__ = ["best_climb"]
 
@@ -34,6 +35,11 @@ def best_climb(
     rows = np.asarray(s.x)[seen]
     if not len(rows):
         raise ValueError("There is nothing to fit to: all observations are missing.")
+    if not np.isfinite(rows).all():
+        row = tuple(int(i) for i in np.argwhere(seen)[np.argwhere(~np.isfinite(rows))[0, 0]])
+        raise ValueError(
+            f"Observations of a chain are finite numbers, or NaN where they are missing; row {row[1]} of sequence {row[0]} is not."
+        )
     if len(np.unique(rows, axis=0)) < num_states:
         raise ValueError(
             f"{num_states} states need at least as many different observations; got {len(np.unique(rows, axis=0))}. Ask for"
@@ -97,6 +103,7 @@ def _in_order(model: Any) -> Any:
     """States in order of the mean of what they emit, where that is a number."""
     if model.emission.event_dim:
         return model
-    order = np.argsort(np.asarray(model.emission.mean), kind="stable")
+    with float64_scope():
+        order = np.argsort(np.asarray(model.emission.mean), kind="stable")
     log_transition = np.asarray(model.log_transition)[order][:, order]
     return type(model)._of(np.asarray(model.log_initial)[order], log_transition, model.emission[order])

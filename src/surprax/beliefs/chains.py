@@ -27,7 +27,7 @@ from surprax.families.base import Distribution
 from surprax.families.batches import map_parameters
 from surprax.families.categorical import log_probabilities
 from surprax.numerics.elementary import argmax
-from surprax.numerics.precision import is_traced
+from surprax.numerics.precision import float64_scope, is_traced
 
 __all__ = ["HiddenMarkov"]
 
@@ -307,7 +307,8 @@ class HiddenMarkov:
         """
         k = self.num_states
         matrices = np.shape(self.log_transition)[0] if np.ndim(self.log_transition) == 3 else 1
-        return (k - 1) + matrices * k * (k - 1) + free_numbers(self.emission)
+        held = {"total_count"} & set(self.emission.known_parameters)  # see `fit`
+        return (k - 1) + matrices * k * (k - 1) + free_numbers(self.emission, dict.fromkeys(held, 0.0))
 
     def aic(self, x: Any, *, mask: Any = None, lengths: Any = None, free: int | None = None) -> float:
         """Akaike's criterion 2·free − 2·log-likelihood; less is better. `free`: number of fitted parameters, if not all are."""
@@ -325,7 +326,8 @@ class HiddenMarkov:
     def _scores(self, x: Any, mask: Any, lengths: Any, free: int | None) -> tuple[float, int, int]:
         """Total log-likelihood, number of observations, number of free parameters."""
         s = as_sequences(self, x, mask, lengths)
-        total = np.sum(np.asarray(_log_likelihood(self, s, parallel=self._parallel(None)), np.float64))
+        with float64_scope():
+            total = np.sum(np.asarray(_log_likelihood(self, s, parallel=self._parallel(None)), np.float64))
         return float(total), int(seen_rows(s).sum()), self.free_parameters() if free is None else free
 
 
@@ -378,6 +380,9 @@ def _viterbi(model: HiddenMarkov, s: Sequences, parallel: bool) -> LikeliestPath
         here, there = states[:-1], states[1:]
         moves = step[here, there] if step.ndim == 2 else step[jnp.arange(len(step))[:, None], here, there]
         total = total + jnp.sum(jnp.where(valid[1:], moves, 0.0), axis=0)
+    # A parameter that is not a number may lie off the path.
+    unknown = jnp.any(jnp.isnan(initial)) | jnp.any(jnp.isnan(step)) | jnp.any(jnp.isnan(e), axis=(0, 2))
+    total = jnp.where(unknown, jnp.nan, total)
     some = valid & (total > -jnp.inf)[None]
     return LikeliestPath(jnp.where(some, states, -1).T, total, outcome_of(total))
 

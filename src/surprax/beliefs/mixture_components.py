@@ -11,7 +11,7 @@ from surprax.families.batches import map_parameters
 from surprax.families.fitting import fit_sample, has_moments
 from surprax.families.outcomes import Outcome, Reason
 from surprax.numerics.elementary import logsumexp
-from surprax.numerics.precision import in_float64
+from surprax.numerics.precision import float64_scope, in_float64
 
 __all__ = ["Maximised", "expect", "free_numbers", "has_evidence", "in_order", "maximise", "stacked"]
 
@@ -80,7 +80,7 @@ def maximise(family: Any, x: np.ndarray, shares: np.ndarray, known: dict[str, An
         if not (family.discrete or reason in _BOUNDED):
             return Maximised(fitted, f"of component {j}, {Outcome(reason.value)}", ())
         limits[j] = str(Outcome(reason.value))
-    fitted = _next_to_limits(fitted, codes)
+    fitted = _next_to_limits(fitted, codes, x, shares)
     good = np.asarray(proper(fitted, k))
     if not good.all():
         if before is None:
@@ -108,9 +108,35 @@ def _inherits(family: Any, name: str) -> bool:
     return next(name in vars(cls) and cls is Distribution for cls in family.__mro__ if name in vars(cls))
 
 
-def _next_to_limits(d: Any, codes: np.ndarray) -> Any:
-    """Infinite parameters, and positive ones that are 0, replaced by numbers next to it where there is no maximum."""
+_BY_MEAN = {
+    "Binomial": lambda m: {"total_count": NEAR_INFINITY, "logits": np.log(m) - np.log(NEAR_INFINITY - m)},
+    "Lomax": lambda m: {"concentration": NEAR_INFINITY, "scale": m * (NEAR_INFINITY - 1.0)},
+}
+"""Families of which several parameters go to a limit together, by the mean that tells how: towards Poisson, Exponential."""
+
+
+def _next_to_limits(d: Any, codes: np.ndarray, x: np.ndarray, shares: np.ndarray) -> Any:
+    """Infinite parameters, and positive ones that are 0, replaced by numbers next to it where there is no maximum.
+
+    Where several are infinite, and nothing is known of how they go there together, they become NaN.
+    """
     at_limit = codes != Reason.MAXIMUM
+    infinite = np.zeros(len(codes), int)
+
+    def count(leaf: Any, meta: Any) -> Any:
+        nonlocal infinite
+        infinite = infinite + (np.isinf(leaf) if not meta["event_dim"] else 0)
+        return leaf
+
+    map_parameters(count, d)
+    together = at_limit & (infinite > 1)
+    if together.any():
+        total = shares.sum(axis=0)
+        mean = shares.T @ x / np.where(total > 0, total, 1.0) if x.ndim == 1 else np.ones(len(codes))
+        near = _BY_MEAN.get(type(d).__name__, lambda m: dict.fromkeys(d.parameters, np.nan))(
+            np.where(together, mean, 1.0)
+        )
+        d = type(d)._of(**{name: np.where(together, near[name], getattr(d, name)) for name in d.parameters})
 
     def replaced(leaf: Any, meta: Any) -> np.ndarray:
         leaf = np.asarray(leaf, np.float64)
@@ -145,7 +171,8 @@ def in_order(components: Any, k: int) -> np.ndarray:
     """The canonical order: by mean, of vectors by the first number that differs, then by variance; where these are no finite
     numbers, by parameters, of which `loc` comes first."""
     try:
-        keys = [np.asarray(v, np.float64).reshape(k, -1) for v in (components.mean, components.variance)]
+        with float64_scope():
+            keys = [np.asarray(v, np.float64).reshape(k, -1) for v in (components.mean, components.variance)]
     except NotImplementedError:
         keys = []
     if not keys or not all(np.isfinite(v).all() for v in keys):

@@ -19,13 +19,14 @@ from surprax.families.base import Distribution, compiled, family
 from surprax.families.batches import Wide, align, map_parameters
 from surprax.families.categorical import Categorical, log_probabilities, log_weight
 from surprax.families.convolved_von_mises import ConvolvedVonMises
+from surprax.families.discrete import least_whole, reached
 from surprax.families.parameters import components as distribution
 from surprax.families.parameters import parameter
 from surprax.families.supports import Region, Support
 from surprax.families.von_mises import VonMises
 from surprax.numerics.elementary import argmax, logsumexp
 from surprax.numerics.precision import float64_scope, is_traced
-from surprax.numerics.roots import bracketed, smallest_integer
+from surprax.numerics.roots import bracketed
 
 __all__ = ["MixtureSameFamily"]
 
@@ -85,6 +86,11 @@ class MixtureSameFamily(Distribution):
             raise TypeError(
                 f"MixtureSameFamily: components must be a batch of distributions of one family; got {components!r}."
             )
+        if isinstance(components, MixtureSameFamily):
+            raise TypeError(
+                "MixtureSameFamily: components are no mixtures; a mixture of mixtures is one mixture of all their components,"
+                " whose weights are products."
+            )
         batch, k = components.batch_shape, np.shape(weights)[-1]
         if not batch or batch[-1] != k:
             raise ValueError(
@@ -120,11 +126,14 @@ class MixtureSameFamily(Distribution):
     def __getitem__(self, index: Any) -> Self:
         """Mixtures of the batch, by any NumPy index of its axes. (Components are `components[..., j]`.)"""
         shape, k = self.batch_shape, self.num_components
-        axis = np.empty(shape)[index].ndim
-        parts = [_filled(self.components, (*shape, k))[..., j][index] for j in range(k)]
+        before = (slice(None),) * len(shape)
+        parts = [_filled(self.components, (*shape, k))[*before, j][index] for j in range(k)]
+        axis = len(parts[0].batch_shape)
         stacked = map_parameters(lambda *leaves: _stack([leaves[0], *leaves[2:]], axis), parts[0], *parts[1:])
         xp = jnp if isinstance(self.logits, jax.Array) else np
-        return type(self)._of(logits=xp.broadcast_to(self.logits, (*shape, k))[index], components=stacked)
+        whole = index if isinstance(index, tuple) else (index,)
+        rest = (slice(None),) if any(i is Ellipsis for i in whole) else ()
+        return type(self)._of(logits=xp.broadcast_to(self.logits, (*shape, k))[(*whole, *rest)], components=stacked)
 
     def __repr__(self) -> str:
         if is_traced(self.logits) or not hasattr(self.logits, "shape"):
@@ -173,7 +182,9 @@ class MixtureSameFamily(Distribution):
         parts, at = align(self.components, Wide(at, self.event_dim))
         log_prob = parts.log_prob(at)
         log_weights = _lifted(self._log_weights, log_prob.ndim)
-        some = log_weights > -jnp.inf  # a component of weight 0 has no say, even where its density is infinite
+        some = (
+            log_weights != -jnp.inf
+        )  # a component of weight 0 has no say, even where its density is infinite; one of NaN has
         return jnp.where(some, log_weights + jnp.where(some, log_prob, 0.0), -jnp.inf)
 
     def _log_density(self, x: Array) -> Array:
@@ -225,25 +236,29 @@ class MixtureSameFamily(Distribution):
         return logsumexp(_lifted(self._log_weights, value.ndim) + value, axis=-1)
 
     def _quantile(self, log_p: Array, log_q: Array) -> Array:
-        """Between the least and the greatest quantile of the components, by the smaller tail."""
+        if not self.discrete:
+            return _root(self, log_p, log_q)
+        d, log_p, log_q = jax.lax.stop_gradient((self, log_p, log_q))
+        lower, upper = d._between(log_p, log_q)
+        low = log_p <= log_q
+
+        def enough(x: Array) -> Array:
+            return reached(jnp.where(low, d._log_cdf(x), d._log_sf(x)), low, log_p, log_q)
+
+        return least_whole(enough, lower, lower, upper)
+
+    def _between(self, log_p: Array, log_q: Array) -> tuple[Array, Array]:
+        """The least and the greatest quantile of the components that have a weight."""
         parts, *at = align(self.components, log_p[..., None], log_q[..., None])
         ends = parts._inverse(*at)
         log_w = _lifted(self._log_weights, ends.ndim)
-        some = log_w > -jnp.inf
-        lower = jnp.min(jnp.where(some, ends, jnp.inf), axis=-1)
-        upper = jnp.max(jnp.where(some, ends, -jnp.inf), axis=-1)
-        low = log_p <= log_q
+        ends = jnp.where(jnp.isnan(log_w), jnp.nan, ends)
+        some = log_w != -jnp.inf
+        return jnp.min(jnp.where(some, ends, jnp.inf), axis=-1), jnp.max(jnp.where(some, ends, -jnp.inf), axis=-1)
 
-        def beyond(x: Array) -> Array:
-            """log P(X ≤ x) − log p, or the same from the other tail; rises through 0."""
-            return jnp.where(low, self._log_cdf(x) - log_p, log_q - self._log_sf(x))
-
-        if self.discrete:
-            whole = (jnp.floor(v).astype(jnp.int32) for v in (lower, upper))
-            found, _ = smallest_integer(lambda n: beyond(n.astype(log_p.dtype)) >= 0, *whole)
-            return found.astype(log_p.dtype)
-        root, _ = bracketed(beyond, lower, upper)
-        return jnp.where(lower < upper, root, lower)
+    def _beyond(self, x: Array, log_p: Array, log_q: Array) -> Array:
+        """log P(X ≤ x) − log p, or the same from the smaller tail; rises through 0."""
+        return jnp.where(log_p <= log_q, self._log_cdf(x) - log_p, log_q - self._log_sf(x))
 
     # Samples.
 
@@ -318,6 +333,24 @@ class MixtureSameFamily(Distribution):
             log_prob = self.log_prob(x)
             total = jnp.sum(jnp.where(w > 0, w * log_prob, 0.0))
             return float(total), float(jnp.sum(w)), self.free_parameters(self) if free is None else free
+
+
+@jax.custom_jvp
+def _root(d: Any, log_p: Array, log_q: Array) -> Array:
+    """The quantile of a mixture of densities, between those of its components."""
+    lower, upper = d._between(log_p, log_q)
+    root, _ = bracketed(lambda x: d._beyond(x, log_p, log_q), lower, upper)
+    return jnp.where(lower < upper, root, jnp.where(jnp.isnan(upper), jnp.nan, lower))
+
+
+@_root.defjvp
+def _root_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    """By the implicit function theorem."""
+    d, log_p, log_q = primals
+    x = _root(*primals)
+    _, change = jax.jvp(lambda d, log_p, log_q: d._beyond(x, log_p, log_q), primals, tangents)
+    slope = jnp.exp(d._log_density(x) - jnp.where(log_p <= log_q, d._log_cdf(x), d._log_sf(x)))
+    return x, -change / slope
 
 
 def _lifted(x: Array, rank: int) -> Array:

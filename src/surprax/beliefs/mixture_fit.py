@@ -90,11 +90,20 @@ def fit_mixture(
             "A fit has at least 1 iteration and 1 start, and a tolerance of at least 0; got"
             f" max_iterations={max_iterations}, starts={starts} and tolerance={tolerance}."
         )
-    rows, known = take_in(family, k, data, weights, known)
+    held = bool(known)
+    rows, distinct, known = take_in(family, k, data, weights, known)
+    if distinct < k:
+        fault = (
+            f"A mixture of {k} components needs at least {k} different observations; got {distinct} among"
+            f" {rows.weights.sum():,.6g} rows"
+        )
+        place = Place(None, None, np.zeros(0), MixtureReason.TOO_FEW, fault)
+        return _told(family, k, rows, [("all rows", place)], known)
     climb = functools.partial(_climb, family, known=known)
     rest = tolerance * float(rows.weights.sum())
     if start is not None:
         given = Place(start[0], start[1], np.zeros(0), MixtureReason.NOT_CONVERGED)
+        given = _held_to(family, rows, given, known) if held else given
         places = [("as given", climb(rows, given, limit=max_iterations, tolerance=rest))]
     elif k == 1:
         places = [("all rows", _of_one(family, rows, known))]
@@ -165,6 +174,18 @@ def _first(family: Any, k: int, rows: Rows, part: np.ndarray, known: dict[str, A
             total = shares.sum(axis=0)
             return Place(np.log(total / total.sum()), made.components, np.zeros(0), MixtureReason.NOT_CONVERGED)
     return Place(None, None, np.zeros(0), MixtureReason.DEGENERATE, made.fault)
+
+
+def _held_to(family: Any, rows: Rows, place: Place, known: dict[str, Any]) -> Place:
+    """One step from a start, whose parameters need not have the values at which they are to be held."""
+    total, shares = expect(place.log_weights, place.components, *rows)
+    if not np.isfinite(total):
+        return place
+    made = maximise(family, rows.x, shares, known, place.components)
+    counts = shares.sum(axis=0)
+    return (
+        place if made.fault else place._replace(log_weights=np.log(counts / counts.sum()), components=made.components)
+    )
 
 
 def _of_one(family: Any, rows: Rows, known: dict[str, Any]) -> Place:
@@ -248,7 +269,7 @@ def _by_rows(family: Any, rows: Rows, place: Place, known: dict[str, Any], limit
                 reason=reason, trace=np.array(trace), fault="a row has no finite probability" if step else ""
             )
         again = step == 0 and len(trace) > 0  # where the last climb ended
-        slack = (1e-7 if any(place.limits) else 1e-10) * (1.0 + abs(total))
+        slack = (1e-7 if any(place.limits) else 1e-10) * (place.rows + abs(total))
         if trace and total < trace[-1] - slack and not again:
             return before._replace(reason=MixtureReason.DECREASED, trace=np.array(trace))
         if not again:
@@ -256,7 +277,8 @@ def _by_rows(family: Any, rows: Rows, place: Place, known: dict[str, Any], limit
         place = place._replace(trace=np.array(trace))
         gains = np.diff(trace[-3:]) if step > 1 else np.zeros(0)
         if len(gains) == 2 and (
-            passes.predicted_rest(gains[1], gains[0]) <= tolerance or gains[1] <= 1e-13 * abs(total)
+            passes.predicted_rest(gains[1], gains[0]) <= tolerance
+            or gains[1] <= passes.ROUNDING * (place.rows + abs(total))
         ):
             return place._replace(reason=MixtureReason.CONVERGED)
         if step == limit:

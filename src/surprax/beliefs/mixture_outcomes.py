@@ -17,6 +17,7 @@ class MixtureReason(IntEnum):
     DECREASED = 2
     DEGENERATE = 3
     IMPOSSIBLE = 4
+    TOO_FEW = 5
 
 
 _SENTENCES = {
@@ -25,6 +26,7 @@ _SENTENCES = {
     MixtureReason.DECREASED: "the likelihood fell: a component was not fitted at its maximum; the mixture before that is returned",
     MixtureReason.DEGENERATE: "every start led to a component that degenerates",
     MixtureReason.IMPOSSIBLE: "a row has probability 0 under every component",
+    MixtureReason.TOO_FEW: "there are fewer different rows than components",
 }
 
 
@@ -113,6 +115,8 @@ class MixtureFit:
 
     def __str__(self) -> str:
         faults = [start for start in self.starts if start.fault]
+        if self.reason == MixtureReason.TOO_FEW:
+            return faults[0].fault
         if self.reason in (MixtureReason.DEGENERATE, MixtureReason.IMPOSSIBLE) and not len(self.log_likelihoods):
             first = f" (the first, {faults[0].name}: {faults[0].fault})" if faults else ""
             return f"{_SENTENCES[self.reason]}{first}"

@@ -29,6 +29,7 @@ __all__ = [
     "CONVERGED",
     "FELL",
     "LIMIT",
+    "ROUNDING",
     "STRAINED",
     "Climb",
     "climb",
@@ -45,7 +46,7 @@ LARGEST_STRAIN = 1e7
 """Log-densities are then right to 1e-9 nats."""
 
 ROUNDING = 1e-13
-"""What a gain must exceed, relative to the sum, to be one."""
+"""What a gain must exceed, relative to the sum or to 1 nat per row, to be one."""
 
 GOING, CONVERGED, LIMIT, FELL, STRAINED = range(-1, 4)
 
@@ -131,7 +132,7 @@ def climb(
     def advance(s: _State) -> _State:
         total, newest, strain = survey(s)
         last = jnp.where(s.kept > 0, s.trace[jnp.maximum(s.kept - 1, 0)], -jnp.inf)
-        noise = ROUNDING * (1.0 + jnp.abs(total)) + 1e-16 * strain * rows
+        noise = ROUNDING * (rows + jnp.abs(total)) + 1e-16 * strain * rows
         usable = jnp.isfinite(total) & (strain <= LARGEST_STRAIN) & s.good
         up = usable & (total >= last - noise)
         retreat = s.ahead & ~up  # from where an extrapolation led
@@ -164,9 +165,13 @@ def climb(
 
 
 def predicted_rest(gain: Any, before: Any) -> Any:
-    """What is left to gain, if gains go on to shrink by the same ratio: Aitken's prediction."""
+    """What is left to gain, if gains go on to shrink by the same ratio: Aitken's prediction, or the last gain if that is more.
+
+    (The first step from a bad start gains so much that any second one would seem to be the last.)
+    """
     shrinking = gain < before
-    return jnp.where(shrinking, gain * gain / jnp.where(shrinking, before - gain, 1.0), jnp.inf)
+    rest = jnp.where(shrinking, gain * gain / jnp.where(shrinking, before - gain, 1.0), jnp.inf)
+    return jnp.maximum(rest, gain)
 
 
 def _extrapolated(sums: Array) -> Array:

@@ -19,8 +19,8 @@ class Rows(NamedTuple):
     weights: np.ndarray
 
 
-def take_in(family: Any, k: int, data: Any, weights: Any, known: dict[str, Any]) -> tuple[Rows, dict[str, Any]]:
-    """Rows and known parameters, or an error that names the first row that does not belong."""
+def take_in(family: Any, k: int, data: Any, weights: Any, known: dict[str, Any]) -> tuple[Rows, int, dict[str, Any]]:
+    """Rows, about how many are different, and known parameters; or an error that names the first row that does not belong."""
     if isinstance(data, Evidence):
         raise TypeError(
             "A mixture is fitted to observations: evidence for one distribution no longer tells which row is which."
@@ -49,13 +49,10 @@ def take_in(family: Any, k: int, data: Any, weights: Any, known: dict[str, Any])
         raise ValueError("There is nothing to fit to: no observation has a weight above 0.")
     if not w.all():
         x, w = x[w > 0], w[w > 0]
-    rows, distinct = _distinct(x, w, k)
-    if distinct < k:
-        raise ValueError(
-            f"A mixture of {k} components needs at least {k} different observations; got {distinct} among"
-            f" {len(x):,} rows. Ask for fewer components."
-        )
-    return rows, known
+    with np.errstate(over="ignore"):
+        if not np.isfinite(w.sum()):
+            raise ValueError("The sum of the weights is beyond the greatest float64. Divide them by their mean.")
+    return *_distinct(x, w, k), known
 
 
 def _distinct(x: np.ndarray, w: np.ndarray, k: int) -> tuple[Rows, int]:

@@ -61,6 +61,8 @@ class Mixture:
             raise TypeError(
                 f"Mixture takes a family of distributions, such as Mixture(Normal, 3); got {self.family!r}."
             )
+        if "fit" in self.family.lacks:
+            raise TypeError(f"{self.family.__name__} has no fit: {self.family.lacks['fit']}.")
         k = self.num_components
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise ValueError(f"A mixture has a whole number of components, at least 1; got {k!r}.")
@@ -114,6 +116,8 @@ class Mixture:
             tolerance=tolerance,
             **known,
         )
+        if outcome.reason == MixtureReason.TOO_FEW:
+            raise ValueError(f"{outcome}. Ask for fewer components.")
         if not outcome.ok:
             remedy = {
                 MixtureReason.NOT_CONVERGED: "Raise max_iterations, or take what try_fit returns",
@@ -139,7 +143,7 @@ class Mixture:
     ) -> tuple[MixtureSameFamily, MixtureFit]:
         """Like `fit`: the mixture and what became of it, a `MixtureFit`: reason, iterations, log-likelihoods, all starts.
 
-        Where nothing acceptable was found the parameters are NaN. Bad input raises as in `fit`.
+        Where nothing acceptable was found, or rows are too few, the parameters are NaN. Bad input raises as in `fit`.
         """
         log_weights, components, outcome = fit_mixture(
             self.family,
@@ -251,7 +255,8 @@ class Mixture:
 def _reason_in_game(outcome: MixtureFit) -> int:
     if outcome.ok:
         return Reason.MAXIMUM
-    return Reason.POINT_MASS if outcome.reason == MixtureReason.DEGENERATE else Reason.NOT_CONVERGED
+    known = {MixtureReason.DEGENERATE: Reason.DEGENERATE_COMPONENT, MixtureReason.TOO_FEW: Reason.TOO_FEW_VALUES}
+    return known.get(outcome.reason, Reason.NOT_CONVERGED)
 
 
 def _entropy_of_assignments(mixture: MixtureSameFamily, x: Any, weights: Any) -> float:

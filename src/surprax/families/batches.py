@@ -73,11 +73,14 @@ class Parametrised:
     def __getitem__(self, index: Any) -> Self:
         """Distributions of the batch, by any NumPy index of its axes."""
         shape = self.batch_shape
+        whole = index if isinstance(index, tuple) else (index,)
 
         def pick(leaf: Any, meta: Any) -> Any:
             event = np.shape(leaf)[np.ndim(leaf) - meta["event_dim"] :]
             xp = jnp if isinstance(leaf, jax.Array) else np
-            return xp.broadcast_to(leaf, shape + event)[index]
+            # "All axes before" are those of the batch: what comes after must not reach into an event.
+            rest = (slice(None),) * len(event) if any(i is Ellipsis for i in whole) else ()
+            return xp.broadcast_to(leaf, shape + event)[(*whole, *rest)]
 
         return map_parameters(pick, self)
 

@@ -38,6 +38,8 @@ class Reason(IntEnum):
     UNKNOWN_TOTAL_COUNT = 21
     MULTINOMIAL_LIMIT = 22
     ONE_CATEGORY = 23
+    DEGENERATE_COMPONENT = 24
+    TOO_FEW_VALUES = 25
 
 
 _SENTENCES = {
@@ -53,6 +55,8 @@ _SENTENCES = {
     Reason.MULTINOMIAL_LIMIT: "the counts vary no more than multinomial ones: the likelihood grows towards infinite concentration,"
     " where the family becomes Multinomial",
     Reason.ONE_CATEGORY: "every observation is of one category alone: the likelihood grows towards concentration 0",
+    Reason.DEGENERATE_COMPONENT: "from every start a component of the mixture narrows on a few observations, or has none left",
+    Reason.TOO_FEW_VALUES: "there are fewer different observations than the mixture has components",
     Reason.MAXIMUM: "the likelihood has its maximum here",
     Reason.NO_DATA: "there are no observations, so that every distribution fits equally well",
     Reason.ALL_ZERO: "all observations are zero: the likelihood grows without end towards the border of the parameters",

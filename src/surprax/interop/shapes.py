@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from surprax.beliefs import MixtureSameFamily
 from surprax.families.base import Distribution
 from surprax.families.batches import map_parameters
 
@@ -25,9 +26,14 @@ def lifted[D: Distribution](d: D) -> D:
 
 def expanded[D: Distribution](d: D, shape: tuple[int, ...]) -> D:
     """The distribution repeated to a batch of another shape, as NumPy broadcasts."""
+    if isinstance(d, MixtureSameFamily):
+        shape = (*shape, d.num_components)
+        xp: Any = jnp if isinstance(d.logits, jax.Array) else np
+        logits, components = xp.broadcast_to(d.logits, shape), expanded(d.components, shape)
+        return type(d)._of(logits=logits, components=components)
 
     def expand(leaf: Any, meta: Any) -> Any:
-        xp: Any = jnp if isinstance(leaf, jax.Array) else np
-        return xp.broadcast_to(leaf, shape + np.shape(leaf)[np.ndim(leaf) - meta["event_dim"] :])
+        like: Any = jnp if isinstance(leaf, jax.Array) else np
+        return like.broadcast_to(leaf, shape + np.shape(leaf)[np.ndim(leaf) - meta["event_dim"] :])
 
     return map_parameters(expand, d)
