@@ -8,29 +8,15 @@
 # VS Code), or let `make test` run it. Every claim is followed by the line that checks it.
 
 # %%
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import surprax as sx
-from surprax.plots import curves, save_figure
+from surprax.plots import curves, show
 
 jax.config.update("jax_enable_x64", True)  # this notebook compares digits
-
-
-def show(figure, name):
-    """Display in a notebook, write to play/ as a script."""
-    if "get_ipython" in globals():
-        from IPython.display import display
-
-        display(figure)
-    else:
-        folder = Path("play")
-        folder.mkdir(exist_ok=True)
-        save_figure(figure, folder / name)
-        print(f"wrote {folder / name}")
 
 
 def bits(value):

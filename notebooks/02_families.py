@@ -10,7 +10,6 @@
 # or VS Code), or let `make test` run it. Every claim is followed by the line that checks it.
 
 # %%
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -19,24 +18,9 @@ from matplotlib.figure import Figure
 from scipy import special, stats
 
 import surprax as sx
-from surprax.plots import save_figure
+from surprax.plots import show
 
 BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
-
-
-def show(figure, name):
-    """Display in a notebook, write to play/ as a script."""
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    if "get_ipython" in globals():
-        from IPython.display import display
-
-        display(figure)
-    else:
-        folder = Path("play")
-        folder.mkdir(exist_ok=True)
-        save_figure(figure, folder / name)
-        print(f"wrote {folder / name}")
 
 
 # %% [markdown]

@@ -9,7 +9,6 @@
 # It is one plain file: run it as a script (pictures go to the folder `play/`), open it as a notebook, or let `make test` run it.
 
 # %%
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -18,22 +17,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 import surprax as sx
-from surprax.plots import save_figure
+from surprax.plots import show
 
 BLUE, RED, GREEN, GREY = "#2f6690", "#c8553d", "#588157", "#6c757d"
-
-
-def show(figure, name):
-    """Display in a notebook, write to play/ as a script."""
-    if "get_ipython" in globals():
-        from IPython.display import display
-
-        display(figure)
-    else:
-        folder = Path("play")
-        folder.mkdir(exist_ok=True)
-        save_figure(figure, folder / name)
-        print(f"wrote {folder / name}")
 
 
 # %% [markdown]

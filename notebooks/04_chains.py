@@ -9,7 +9,6 @@
 # VS Code), or let `make test` run it. Every claim is followed by the line that checks it.
 
 # %%
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,25 +16,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import surprax as sx
-from surprax.plots import save_figure
+from surprax.plots import show
 
 INK, BLUE, ORANGE, RED, GREEN, GREY = "#222222", "#0072B2", "#E69F00", "#D55E00", "#009E73", "#999999"
 STATES = (BLUE, ORANGE, RED)
-
-
-def show(figure, name):
-    """Display in a notebook, write to play/ as a script."""
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    if "get_ipython" in globals():
-        from IPython.display import display
-
-        display(figure)
-    else:
-        folder = Path("play")
-        folder.mkdir(exist_ok=True)
-        save_figure(figure, folder / name)
-        print(f"wrote {folder / name}")
 
 
 def bits(log_probability):

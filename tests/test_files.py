@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import surprax as sx
 from surprax.files import replaced
 from surprax.game.scoreboard import Scoreboard
-from surprax.plots import save_figure
+from surprax.plots import save_figure, show
 
 BOARD = Scoreboard((), (), "x", 0, 2, "bit", "discrete")
 WRITERS = {
@@ -184,3 +184,11 @@ def test_the_same_bytes_on_every_system(tmp_path):
         assert isinstance(file, io.TextIOWrapper)
         file.write("ä\n")
     assert (tmp_path / "x").read_bytes() == "ä\n".encode()
+
+
+def test_a_picture_is_shown_by_writing_it_where_there_is_no_notebook(tmp_path, capsys):
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    show(figure, "a.png", tmp_path / "new")
+    assert (tmp_path / "new" / "a.png").stat().st_size > 1000
+    assert "wrote" in capsys.readouterr().out

@@ -1,6 +1,6 @@
 """Pictures: distributions and data as density and as surprise."""
 
-from surprax.plots.density import curves, density_and_surprise, save_figure
+from surprax.plots.density import curves, density_and_surprise, save_figure, show
 from surprax.plots.estimates import compatibility
 
-__all__ = ["compatibility", "curves", "density_and_surprise", "save_figure"]
+__all__ = ["compatibility", "curves", "density_and_surprise", "save_figure", "show"]

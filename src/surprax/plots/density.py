@@ -1,6 +1,7 @@
 """Data and distributions drawn twice: as density, where the bulk shows, and as surprise, where the tails separate."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from surprax.files import replaced
 from surprax.numerics.precision import float64_scope
 from surprax.units import Unit, nats_per
 
-__all__ = ["curves", "density_and_surprise", "save_figure"]
+__all__ = ["curves", "density_and_surprise", "save_figure", "show"]
 
 # Okabe & Ito (2008): told apart by readers with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -113,6 +114,20 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
         raise ValueError(f"Pictures are written as {', '.join(sorted(supported))}; got {path.name!r}.")
     with replaced(path) as file:
         figure.savefig(file, format=suffix, dpi=140)
+
+
+def show(figure: Figure, name: str, folder: str | os.PathLike[str] = "play") -> None:
+    """Display a figure where that can be done, in a notebook; elsewhere write it to a folder (made if need be) and say so."""
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(bool(axes.images))  # images keep their frame
+    interactive = sys.modules.get("IPython")
+    if interactive is not None and interactive.get_ipython() is not None:
+        interactive.display.display(figure)
+        return
+    path = Path(folder) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_figure(figure, path)
+    print(f"wrote {path}")
 
 
 def _ranges(x: np.ndarray, discrete: bool) -> tuple[tuple[float, float], tuple[float, float]]:
