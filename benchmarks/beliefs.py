@@ -1,6 +1,6 @@
 """Finite beliefs: evidence absorbed in place by ten and a hundred million hypotheses, against the cost of reading and writing; and
-grids of parameters that meet many rows, against one pass over the data and one over the grid by hand (bare arithmetic, with no checks,
-whose half millisecond is no target), and against every row at every node.
+grids of parameters that meet many rows, against one pass over the data and one over the grid by hand (bare arithmetic without a
+check, whose half millisecond is no target), and against every row at every node.
 
 The limit is NumPy's own `np.add(s, e, out=s)`, one pass that reads two arrays and writes one, in turns with ours in one process;
 another peer is what one would write in JAX, a normalised addition: add, take logsumexp away.
