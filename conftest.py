@@ -26,7 +26,9 @@ mpmath.mp.dps = DIGITS
 def pytest_collection_finish() -> None:
     """A file that sets the digits when it is imported sets them for all others."""
     if mpmath.mp.dps != DIGITS:
-        raise pytest.UsageError(f"A test file set mpmath.mp.dps = {mpmath.mp.dps} for every test; use mpmath.workdps inside the test.")
+        raise pytest.UsageError(
+            f"A test file set mpmath.mp.dps = {mpmath.mp.dps} for every test; use mpmath.workdps inside the test."
+        )
 
 
 @pytest.hookimpl(tryfirst=True)
