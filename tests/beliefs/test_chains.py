@@ -377,6 +377,22 @@ def test_blocks_are_single_steps(K, T, B):
         np.testing.assert_allclose(centre(np.asarray(found)), centre(np.asarray(plain)), atol=4e-5)
 
 
+def test_blocks_against_a_recursion_of_their_own():
+    """NumPy, float64, one step after the other; nothing of ours."""
+    first, step, e = long_chain(3, 2311)
+    log_p, log_m, seen = (np.asarray(v, np.float64) for v in (first[0], step, e[:, 0]))
+    increments, states = [], []
+    for row in seen:
+        joint = log_p + row
+        increments.append(logsumexp(joint))
+        states.append(joint - increments[-1])
+        log_p = logsumexp(states[-1][:, None] + log_m, axis=0)
+    found, gains, certified = blocks.filtered(blocks.blocks_of(step, e), first, step, e)
+    assert certified
+    np.testing.assert_allclose(gains[:, 0], increments, atol=2e-5)
+    np.testing.assert_allclose(np.exp(found[:, 0]), np.exp(states), atol=2e-6)
+
+
 def test_blocks_have_all_digits_in_float64():
     with jax.enable_x64(True):
         first, step, e = (v.astype(float) for v in long_chain(4, 4000))

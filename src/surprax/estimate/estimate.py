@@ -48,13 +48,12 @@ class Estimate:
         kind: str = "maximum likelihood",
         distribution: Any = None,
         expected: Any = None,
-        structure: Any = None,
     ) -> None:
         self.problem, self.report, self.kind = problem, report, kind
         self.log_likelihood = -value
         self.nobs = problem.rows
         self.distribution = distribution
-        self._z, self._curvature, self._expected, self._structure = z, curvature, expected, structure
+        self._z, self._curvature, self._expected = z, curvature, expected
 
     # What was found.
 

@@ -109,14 +109,13 @@ def maximize(
         noise = jax.random.normal(jax.random.fold_in(key, 1), (starts - 1, coordinates.size))
         points += list(start + 2.0 * np.asarray(noise, np.float64))
     options = {"optimizer": optimizer, "steps": steps, "batch_size": batch_size, "key": key}
-    return best_of(problem, points, structure=structure, **options)
+    return best_of(problem, points, **options)
 
 
 def best_of(
     problem: Problem,
     points: Sequence[np.ndarray],
     *,
-    structure: Any = None,
     kind: str = "maximum likelihood",
     **options: Any,
 ) -> Estimate:
@@ -130,7 +129,7 @@ def best_of(
     z, value, curvature, report = min(
         ends, key=lambda end: (not end[3].converged, end[1] if np.isfinite(end[1]) else np.inf)
     )
-    return _warned(Estimate(problem, z, value, curvature, report, kind=kind, structure=structure))
+    return _warned(Estimate(problem, z, value, curvature, report, kind=kind))
 
 
 def solved(problem: Problem, z: np.ndarray, *, method: str = "Newton's method", **about: Any) -> Estimate:
