@@ -9,6 +9,7 @@ from . import interop as interop
 from . import models as models
 from . import numerics as numerics
 from . import plots as plots
+from . import regression as regression
 from . import units as units
 from .beliefs import Belief as Belief
 from .beliefs import ConjugatePrior as ConjugatePrior
@@ -105,6 +106,8 @@ from .models import Compressed as Compressed
 from .models import Plan as Plan
 from .models import compress as compress
 from .models import plan as plan
+from .regression import LinearEstimate as LinearEstimate
+from .regression import glm as glm
 from .s_values import bet as bet
 from .s_values import combine as combine
 from .s_values import s_value as s_value

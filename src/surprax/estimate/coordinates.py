@@ -138,6 +138,10 @@ class Coordinates:
         self.size = sum(slot.size for slot in self.free)
         self.labels = tuple(label for slot in self.slots.values() for label in slot.labels)
 
+    def holding(self, fixed: Mapping[str, Any] | None = None, tied: Sequence[Sequence[str]] = ()) -> "Coordinates":
+        """The same parameters with others held or tied."""
+        return Coordinates(list(self.slots.values()), fixed, tied)
+
     def _known(self, name: str) -> str:
         if name not in self.slots:
             raise KeyError(f"Parameters are {', '.join(self.slots)}; got {name!r}.")

@@ -35,9 +35,10 @@ def factor(estimate: "Estimate") -> np.ndarray:
         raise ValueError(
             f"There are {estimate.free:,} free numbers: too many for second derivatives of all. Use bootstrap, or fit fewer."
         )
-    if not estimate.free:
+    if not estimate.problem.size:
         return np.zeros((0, 0))
-    return _factor(H, estimate)
+    known = estimate.problem.half_covariance(estimate._z)
+    return _factor(H, estimate) if known is None else known
 
 
 def _factor(H: np.ndarray, estimate: "Estimate") -> np.ndarray:

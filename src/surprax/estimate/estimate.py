@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+import scipy.stats as st
 from jax import Array
 
 from surprax.estimate import covariances, intervals, resampling
 from surprax.estimate.compatibility import Compatibility, Profile
+from surprax.estimate.coordinates import REAL
 from surprax.estimate.covariances import Kind
 from surprax.estimate.hypotheses import Test, likelihood_ratio, wald
 from surprax.estimate.problem import Problem
@@ -81,6 +83,15 @@ class Estimate:
     def free(self) -> int:
         """How many numbers were fitted."""
         return self.problem.size
+
+    @property
+    def reference(self) -> Any:
+        """The distribution of (estimate − truth)/(standard error) in large samples, of SciPy: Wald intervals and tests use it."""
+        return st.norm
+
+    def about(self) -> tuple[tuple[str, str], ...]:
+        """More for the head of the summary: pairs of a name and a value."""
+        return ()
 
     @property
     def converged(self) -> bool:
@@ -190,6 +201,11 @@ class Estimate:
         owner = next((s.name for s in self.problem.slots.values() if label in s.labels), label)
         return owner in self.problem.coordinates.fixed
 
+    def spans_zero(self, label: str) -> bool:
+        """Whether an element can be any number, so that 0 is a hypothesis about it like others."""
+        slot = next(s for s in self.problem.slots.values() if label in s.labels)
+        return slot.transform is REAL
+
     def profile(self, param: str, values: Any = None) -> Profile:
         """The log-likelihood along an element, maximised over all else.
 
@@ -236,9 +252,10 @@ class Estimate:
         """Draws from the normal approximation at the maximum (in free numbers: none lies outside its domain), for ArviZ."""
         home = importlib.import_module("surprax.infer.datatree")
         factor = covariances.factor(self)
-        noise = np.asarray(jax.random.normal(key, (num_chains, num_samples, self.free)), np.float64)
+        size = self.problem.size
+        noise = np.asarray(jax.random.normal(key, (num_chains, num_samples, size)), np.float64)
         z = self._z + noise @ factor.T
-        drawn = self.problem_values(z.reshape(-1, self.free))
+        drawn = self.problem_values(z.reshape(-1, size))
         draws = {name: v.reshape(num_chains, num_samples, *v.shape[1:]) for name, v in drawn.items()}
         return home.of_draws(draws, {"method": f"normal approximation at the {self.kind} estimate", "exact": 0})
 
@@ -249,10 +266,9 @@ class Estimate:
 
     def refit(self, *, fixed: Mapping[str, Any] | None = None, tied: Sequence[Sequence[str]] = ()) -> "Estimate":
         """The same log-likelihood maximised with other parameters held or tied, from here."""
-        from surprax.estimate.coordinates import Coordinates
         from surprax.estimate.maximize import solved
 
-        coordinates = Coordinates(list(self.problem.slots.values()), fixed, tied)
+        coordinates = self.problem.coordinates.holding(fixed, tied)
         problem = self.problem.with_coordinates(coordinates)
         return solved(problem, coordinates.free_numbers(self.params), kind=self.kind)
 

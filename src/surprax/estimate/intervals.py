@@ -24,7 +24,7 @@ def intervals(
     places = [estimate.problem.coordinates.place(label) for label in labels]
     match method:
         case "wald":
-            reach = float(st.norm.isf(0.5 * (1.0 - level)))
+            reach = float(estimate.reference.isf(0.5 * (1.0 - level)))
             errors = np.sqrt(np.diagonal(estimate.covariance(kind)))
             return [(estimate.theta[i] - reach * errors[i], estimate.theta[i] + reach * errors[i]) for i in places]
         case "profile" | "likelihood-ratio":

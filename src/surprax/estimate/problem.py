@@ -52,6 +52,10 @@ class Problem:
         """The same log-likelihood with other parameters held or tied."""
         return Problem(self.title, coordinates, self.total, self.each, self.data, self.rows)
 
+    def half_covariance(self, z: np.ndarray) -> np.ndarray | None:
+        """L with L Lᵀ = H⁻¹, where it is known better than by the Hessian H."""
+        return None
+
     @property
     def size(self) -> int:
         """How many free numbers there are."""

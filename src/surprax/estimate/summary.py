@@ -65,7 +65,7 @@ class Summary(Mapping[str, Mapping[str, float]]):
 def _told(column: str, value: float) -> str:
     if column == "p":
         return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
-    return f"{value:.2f}" if column in ("z", "bit") else f"{value:.5g}"
+    return f"{value:.2f}" if column in ("z", "t", "bit") else f"{value:.5g}"
 
 
 def summary_of(estimate: "Estimate", level: float, kind: str) -> Summary:
@@ -75,21 +75,23 @@ def summary_of(estimate: "Estimate", level: float, kind: str) -> Summary:
     ends = tuple(
         f"[{100 * q:.4g} %" if q < 0.5 else f"{100 * q:.4g} %]" for q in (0.5 * (1 - level), 0.5 * (1 + level))
     )
-    columns = ("estimate", "std. error", "z", "p", "bit", *ends)
+    reference = estimate.reference
+    ratio = "z" if reference is st.norm else "t"
+    columns = ("estimate", "std. error", ratio, "p", "bit", *ends)
     notes = [] if estimate.converged else [f"Not a maximum: {estimate.report.reason}."]
     try:
         errors = np.sqrt(np.diagonal(estimate.covariance(kind)))  # type: ignore[arg-type]
     except ValueError as why:
         errors = np.full(len(estimate.labels), np.nan)
         notes.append(str(why))
-    reach = float(st.norm.isf(0.5 * (1.0 - level)))
+    reach = float(reference.isf(0.5 * (1.0 - level)))
     rows = {}
     for label, value, error in zip(estimate.labels, estimate.theta, errors):
         if estimate.held(label):
             rows[label] = dict.fromkeys(columns, np.nan) | {"estimate": float(value)}
             continue
-        z = value / error if error > 0 else np.nan
-        log_p = float(np.log(2.0) + st.norm.logsf(abs(z)))
+        z = value / error if error > 0 and estimate.spans_zero(label) else np.nan
+        log_p = float(np.log(2.0) + reference.logsf(abs(z)))
         numbers = (
             value,
             error,
@@ -113,5 +115,6 @@ def summary_of(estimate: "Estimate", level: float, kind: str) -> Summary:
     ]
     if estimate.nobs is not None:
         head += [("BIC", f"{estimate.bic:.7g}")]
+    head += estimate.about()
     head += [("Converged", "yes" if estimate.converged else "no")]
     return Summary(tuple(head), columns, rows, tuple(notes))

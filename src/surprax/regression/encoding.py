@@ -1,0 +1,185 @@
+"""Columns as codes into their distinct values: which columns have few enough, and how to find them fast.
+
+Integers of a small range are their own codes; other numbers and text are encoded by Arrow.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeGuard, final
+
+import numpy as np
+import pyarrow as pa
+
+__all__ = ["Continuous", "Discrete", "Variable", "all_few", "coded", "narrowest", "variable"]
+
+MOST = 1_000
+"""Numbers with more distinct values than this are continuous."""
+SAMPLE, MOST_IN_SAMPLE = 2_000, 300
+RANGE = 1 << 16
+"""Integers from so small a range are coded by counting."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Discrete:
+    """A variable that takes few values: row i has values[codes[i]].
+
+    Attributes:
+        codes: shape (n,), integers from 0 to L − 1 of the narrowest type.
+        values: shape (L,), distinct and in order: sorted, or as the categories were given.
+        categorical: whether a formula takes the values for categories without being told, which it does for text.
+
+    >>> size = Discrete(np.array([1, 0, 1], np.uint8), np.array([10, 20]))
+    >>> size.column(), len(size), size.rows(slice(0, 2)).codes
+    (array([20, 10, 20]), 3, array([1, 0], dtype=uint8))
+    """
+
+    codes: np.ndarray
+    values: np.ndarray
+    categorical: bool = False
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def rows(self, picked: slice | np.ndarray) -> "Discrete":
+        """The variable in some rows; all values stay known, also those that no longer occur."""
+        return Discrete(self.codes[picked], self.values, self.categorical)
+
+    def column(self) -> np.ndarray:
+        """The values row by row, shape (n,)."""
+        return self.values.take(self.codes)
+
+    def counts(self) -> np.ndarray:
+        """How often each value occurs, shape (L,)."""
+        return np.bincount(self.codes, minlength=len(self.values))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Continuous:
+    """A variable that takes many values.
+
+    Attributes:
+        values: shape (n,), float64.
+        whole: whether they were integers.
+    """
+
+    values: np.ndarray
+    whole: bool = False
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, picked: slice | np.ndarray) -> "Continuous":
+        """The variable in some rows."""
+        return Continuous(self.values[picked], self.whole)
+
+    def column(self) -> np.ndarray:
+        """The values row by row, shape (n,); integers where they were such."""
+        return self.values.astype(np.int64) if self.whole else self.values
+
+
+type Variable = Discrete | Continuous
+
+
+def narrowest(codes: np.ndarray, levels: int) -> np.ndarray:
+    """Codes from 0 to levels − 1 in the narrowest unsigned type that holds them."""
+    return codes.astype(np.min_scalar_type(max(levels - 1, 0)), copy=False)
+
+
+def variable(values: np.ndarray) -> Variable:
+    """Finite numbers, shape (n,), as a variable: discrete where few of them are distinct.
+
+    >>> variable(np.array([3, 5, 3])).values
+    array([3, 5])
+    """
+    if values.dtype.kind == "b":
+        return _booleans(values)
+    if values.dtype.kind in "iu":
+        found = _small_range(values)
+        if found is None:
+            found = _encoded(values) if _few(values) else None
+        exact = max(-int(values.min()), int(values.max())) <= 2**53
+        return found if _worth_coding(found, len(values)) else Continuous(values.astype(np.float64), whole=exact)
+    values = values if values.dtype == np.float64 else values.astype(np.float64)
+    found = _encoded(values) if _few(values) else None
+    return found if _worth_coding(found, len(values)) else Continuous(values)
+
+
+def coded(number: Variable) -> Discrete:
+    """A variable as a discrete one, however many values it has."""
+    if isinstance(number, Discrete):
+        return number
+    column = number.column()
+    if number.whole and (small := _small_range(column)) is not None:
+        return small
+    values, codes = np.unique(column, return_inverse=True)
+    return Discrete(narrowest(codes, len(values)), values)
+
+
+def all_few(matrix: np.ndarray) -> bool:
+    """Whether in a sample of the rows no column of a matrix has many distinct values."""
+    return all(_few(matrix[:, j]) for j in range(matrix.shape[1]))
+
+
+def _worth_coding(found: Discrete | None, n: int) -> TypeGuard[Discrete]:
+    return found is not None and len(found.values) <= MOST and (len(found.values) <= 16 or 8 * len(found.values) <= n)
+
+
+def _few(values: np.ndarray) -> bool:
+    sample = values[:: max(1, len(values) // SAMPLE)][:SAMPLE]
+    return len(np.unique(sample)) <= MOST_IN_SAMPLE
+
+
+def _booleans(values: np.ndarray) -> Discrete:
+    if values.all() or not values.any():
+        return Discrete(np.zeros(len(values), np.uint8), values[:1].copy())
+    return Discrete(np.ascontiguousarray(values).view(np.uint8), np.array([False, True]))
+
+
+def _small_range(values: np.ndarray) -> Discrete | None:
+    """Integers coded by their distance from the least; None where they range too widely."""
+    low, high = int(values.min()), int(values.max())
+    span = high - low + 1
+    if span > RANGE:
+        return None
+    narrow = np.min_scalar_type(span - 1)
+    # Differences modulo 2^bits: exact, since they fit, and narrow from the start.
+    codes = np.subtract(values, values.dtype.type(low), dtype=narrow, casting="unsafe")
+    present = np.flatnonzero(np.bincount(codes, minlength=span))
+    wide = np.uint64 if high > np.iinfo(np.int64).max else np.int64
+    if len(present) == span:
+        return Discrete(codes, np.arange(span).astype(wide) + wide(low))
+    places = np.zeros(span, np.min_scalar_type(len(present) - 1))
+    places[present] = np.arange(len(present))
+    return Discrete(places.take(codes), present.astype(wide) + wide(low))
+
+
+def _whole(values: np.ndarray) -> Discrete | None:
+    """Floats that are integers of a small range, coded as such; None if they are not."""
+    low, high = values.min(), values.max()
+    if not low == np.floor(low) or not -(2**31) <= low <= high < 2**31 or high - low >= RANGE:
+        return None
+    integers = values.astype(np.int32)
+    if not np.array_equal(integers, values) or (found := _small_range(integers)) is None:
+        return None
+    return Discrete(found.codes, found.values.astype(np.float64))
+
+
+def _encoded(values: np.ndarray) -> Discrete | None:
+    """Numbers by way of Arrow's dictionary; None where they have more than `MOST` values."""
+    if values.dtype.kind == "f":
+        if (whole := _whole(values)) is not None:
+            return whole
+        values = values + 0.0  # of 0 and −0 one is enough
+    start = 100 * SAMPLE
+    if len(values) > 2 * start and len(pa.array(values[:start]).unique()) > MOST:
+        return None
+    encoding: Any = pa.array(values).dictionary_encode()
+    distinct = encoding.dictionary.to_numpy(zero_copy_only=False)
+    if len(distinct) > MOST:
+        return None
+    order = np.argsort(distinct)
+    places = np.empty(len(order), np.min_scalar_type(len(order) - 1))
+    places[order] = np.arange(len(order))
+    wide = {"i": np.int64, "u": np.uint64}.get(distinct.dtype.kind, np.float64)
+    return Discrete(places.take(encoding.indices.to_numpy(zero_copy_only=False)), distinct[order].astype(wide))

@@ -1,0 +1,192 @@
+"""What `glm` was given, as rows: a design, responses, weights, precisions and offsets, each checked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surprax.data.errors import DataError
+from surprax.regression.design import Design
+from surprax.regression.encoding import Discrete, Variable
+from surprax.regression.formulas import Recipe, required
+from surprax.regression.variables import Variables, column_names, read_variables
+
+__all__ = ["Extras", "Inputs", "numbers", "read_inputs"]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """Numbers for each row besides covariates and response: names of columns, arrays, or None.
+
+    Attributes:
+        offset: what is added to the linear predictor.
+        weights: how often a row occurs.
+        precisions: by how much the dispersion of a row is smaller.
+        trials: of binomial responses.
+    """
+
+    offset: Any = None
+    weights: Any = None
+    precisions: Any = None
+    trials: Any = None
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Pairs of a role and what was given for it."""
+        return list(vars(self).items())
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of columns that have to be read."""
+        return tuple(given for _, given in self.items() if isinstance(given, str))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Data as a regression takes them.
+
+    Attributes:
+        recipe: how the design is made, for new data too.
+        design: of the rows.
+        responses: columns of the response by name.
+        extras: numbers for each row by role; None where there are none.
+        n: how many rows there are.
+        missing: how many rows were dropped for missing values.
+    """
+
+    recipe: Recipe
+    design: Design
+    responses: Mapping[str, Variable]
+    extras: Mapping[str, np.ndarray | None]
+    n: int
+    missing: int
+
+
+def read_inputs(
+    model: Any,
+    data: Any,
+    extras: Extras,
+    *,
+    intercept: bool,
+    drop_missing: bool,
+    context: Mapping[str, Any] | None,
+) -> Inputs:
+    """Data by a formula, or out of (X, y)."""
+    if isinstance(model, str):
+        return _by_formula(model, data, extras, drop_missing, context)
+    if not isinstance(model, tuple | list) or len(model) != 2:
+        raise ValueError(
+            f'A model is a formula, "y ~ x", with data=; or a pair (X, y) of a matrix and responses. Got {type(model).__name__}.'
+        )
+    if drop_missing:
+        raise ValueError("Rows with missing values are dropped by formula and data=; of (X, y), drop them beforehand.")
+    X, y = model
+    return _of_matrix(X, y, extras, intercept)
+
+
+def _by_formula(
+    formula: str, data: Any, extras: Extras, drop_missing: bool, context: Mapping[str, Any] | None
+) -> Inputs:
+    if data is None:
+        raise ValueError(
+            f"The formula {formula!r} takes its columns from data: pass data=, a frame, a mapping or a file."
+        )
+    available = column_names(data)
+    responses, covariates = required(formula, available, context)
+    if not responses:
+        raise ValueError(f"The formula {formula!r} must say what is modelled, on the left of '~': 'y ~ x'.")
+    variables = read_variables(data, [*responses, *covariates, *extras.columns], drop_missing=drop_missing)
+    recipe = Recipe.trained(formula, variables, context)
+    found = {
+        role: numbers(variables[given], given) if isinstance(given, str) else _given(given, role, variables)
+        for role, given in extras.items()
+    }
+    return Inputs(recipe, recipe.design(variables), recipe.response(variables), found, variables.n, variables.missing)
+
+
+def _of_matrix(X: Any, y: Any, extras: Extras, intercept: bool) -> Inputs:
+    recipe = Recipe.of_matrix(X, intercept=intercept)
+    design = recipe.design(X)
+    n = design.n
+    name = str(getattr(y, "name", None) or "y")
+    columns = _response_columns(y, name)
+    for label, column in columns.items():
+        if len(column) != n:
+            raise DataError(
+                f"X and y must have one row each for every observation: X has {n} rows, {label} {len(column)}"
+            )
+    responses = read_variables(columns, list(columns))
+    for role, given in extras.items():
+        if isinstance(given, str):
+            raise ValueError(
+                f"{role} must be numbers, one for each row, where the model is (X, y); got the name {given!r}."
+            )
+    found = {role: _given(given, role, responses) for role, given in extras.items()}
+    return Inputs(recipe, design, responses, found, n, 0)
+
+
+def _response_columns(y: Any, name: str) -> dict[str, Any]:
+    if hasattr(y, "columns") and hasattr(y, "shape"):  # a frame of several
+        return {str(label): y[label] for label in y.columns}
+    array = y if getattr(y, "ndim", 1) == 1 and hasattr(y, "dtype") else np.asarray(y)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = np.asarray(array)[:, 0]
+    if array.ndim == 1:
+        return {name: array}
+    if array.ndim == 2:
+        return {f"{name}{j}": np.asarray(array)[:, j] for j in range(array.shape[1])}
+    raise DataError(
+        f"{name} must have one number for each row, shape (n,), or several columns: found shape {array.shape}"
+    )
+
+
+def _given(given: Any, role: str, variables: Variables) -> np.ndarray | None:
+    """Numbers that were passed as such, for each row of the data before any were dropped."""
+    if given is None:
+        return None
+    array = np.asarray(given)
+    if array.ndim == 0:
+        array = np.full(variables.n, array)
+    elif variables.kept is not None and len(array) == variables.n + variables.missing:
+        array = array[variables.kept]
+    if array.shape != (variables.n,):
+        raise DataError(f"{role} must have one number for each of {variables.n} rows: found shape {np.shape(given)}")
+    return numbers(read_variables({role: array}, [role])[role], role)
+
+
+def numbers(variable: Variable, name: str) -> np.ndarray:
+    """A variable as float64, one for each row; booleans are 0 and 1."""
+    if isinstance(variable, Discrete):
+        values = variable.values
+        if variable.categorical and not all(isinstance(v, bool | np.bool_) for v in values):
+            raise DataError(
+                f"{name} must hold numbers: found text or categories such as {values[0]!r}; compare with one of them,"
+                f" `({name} == {values[-1]!r})`, or choose a family for categories"
+            )
+        return np.asarray(values, np.float64).take(variable.codes)
+    return np.asarray(variable.values, np.float64)
+
+
+def checked(extras: Mapping[str, np.ndarray | None], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and precisions, 1 where none were given."""
+    out = []
+    for role, least in (("weights", 0.0), ("precisions", 0.0)):
+        values = extras[role]
+        if values is None:
+            out.append(np.ones(n))
+            continue
+        bad = values < least if role == "weights" else values <= least
+        if np.any(bad):
+            i = int(np.argmax(bad))
+            words = "not negative" if role == "weights" else "above 0"
+            raise DataError(f"{role} must be {words}: found {values[i]:g} in row {i}")
+        if not np.any(values > 0):
+            raise DataError(f"{role} must not all be 0")
+        out.append(values)
+    return out[0], out[1]
+
+
+def names_of(columns: Sequence[str]) -> str:
+    """Names, the first few of many."""
+    few = ", ".join(columns[:6])
+    return few if len(columns) <= 6 else f"{few} and {len(columns) - 6} more"

@@ -1,0 +1,361 @@
+"""The log-likelihood of a generalised linear model, and its derivatives in the free numbers behind coefficients."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+
+from surprax.estimate.problem import Problem
+from surprax.numerics.precision import float64_scope
+from surprax.regression.coordinates import LinearCoordinates
+from surprax.regression.least_squares import Triangle
+from surprax.regression.links import Link
+from surprax.regression.responses import Dispersed, Response, Shaped
+from surprax.regression.rows import Rows, Totals, bucket, distinct
+from surprax.regression.sums import ByRow, by_row, two_slopes
+
+__all__ = ["LinearProblem", "saturated", "totals_of"]
+
+MANY = 1 << 14
+"""Rows from which on functions of the responses are computed for distinct ones only."""
+
+
+@dataclass
+class _Point:
+    """What is known at one z."""
+
+    z: np.ndarray
+    value: float
+    gradient: np.ndarray
+    kept: list[tuple[Rows, ByRow]]
+
+
+class LinearProblem(Problem):
+    """−log-likelihood of responses with law `response` and means g⁻¹(X b + offset), to be minimised.
+
+    Args:
+        title: what is fitted, for people.
+        response, link: the law and g.
+        rows: what is summed over: rows as they are, or compressed.
+        original: the rows that these were made of.
+        totals: what log p(y | y, φ) of all rows depends on; None for laws whose parameters do not separate.
+        coordinates: of the coefficients and the extra parameter.
+        ridge: λ of each coefficient, of a penalty ½ Σ λ b² in units of dispersion 1; None for none.
+        triangle: what the rows are made of, where they are the evidence of normal responses.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        response: Response,
+        link: Link,
+        rows: Any,
+        original: Any,
+        totals: Totals,
+        coordinates: LinearCoordinates,
+        ridge: np.ndarray | None = None,
+        triangle: Triangle | None = None,
+    ) -> None:
+        self.title, self.response, self.link = title, response, link
+        self.data_rows, self.original, self.totals = rows, original, totals
+        self.coordinates = coordinates  # type: ignore[assignment]
+        self.ridge, self.triangle = ridge, triangle
+        self.rows = totals.count
+        self.each = self._each_is_known if original is not None else None
+        self._last: _Point | None = None
+
+    def _each_is_known(self, values: Any, data: Any) -> Any:
+        raise NotImplementedError
+
+    def with_coordinates(self, coordinates: Any) -> "LinearProblem":
+        return self.replaced(coordinates=coordinates)
+
+    def replaced(self, **others: Any) -> "LinearProblem":
+        """The same problem but for some of its parts."""
+        parts = {
+            "title": self.title,
+            "response": self.response,
+            "link": self.link,
+            "rows": self.data_rows,
+            "original": self.original,
+            "totals": self.totals,
+            "coordinates": self.coordinates,
+            "ridge": self.ridge,
+            "triangle": self.triangle,
+        }
+        return LinearProblem(**(parts | others))
+
+    def dispersion(self, z: np.ndarray) -> float:
+        """φ at z; 1 for laws without one."""
+        if not isinstance(self.response, Dispersed) or not self.response.extra:
+            return 1.0
+        return float(np.exp(_dispersion_slope(self.response) * self.linear.log_extra(z)))
+
+    def half_covariance(self, z: np.ndarray) -> np.ndarray | None:
+        if self.triangle is None or self.linear.B is not None or self.ridge is not None:
+            return None
+        half = np.sqrt(self.dispersion(z)) * scipy.linalg.solve_triangular(
+            self.triangle.R, np.eye(self.linear.free_coefficients)
+        )
+        if not self.linear.has_free_extra:
+            return half
+        corner = self.derivatives(z)[2][-1, -1]
+        return scipy.linalg.block_diag(half, 1.0 / np.sqrt(corner)) if corner > 0 else None
+
+    @property
+    def slots(self) -> Any:
+        return self.coordinates.slots
+
+    @property
+    def size(self) -> int:
+        return self.coordinates.size
+
+    @property
+    def linear(self) -> LinearCoordinates:
+        """The coordinates, which are linear ones here."""
+        return self.coordinates  # type: ignore[return-value]
+
+    @functools.cached_property
+    def constant(self) -> float:
+        """What half the deviance of the rows has that depends on the responses alone, and what is within cells."""
+        return self.totals.within + sum(_constant(self.response, rows) for rows in self.data_rows.parts())
+
+    # The derivatives, in (γ, log extra).
+
+    def evaluate(
+        self, z: np.ndarray, second: str = "", weights: Any = None, unit: bool = False
+    ) -> tuple[float, np.ndarray, np.ndarray | None]:
+        """Value, gradient, and a Hessian if asked for: "observed", "expected", or "convex", the observed one where every row's
+        curvature is positive and the expected one elsewhere.
+
+        Args:
+            z: free numbers.
+            second: which Hessian.
+            weights: of the original rows, instead of their own.
+            unit: whether dispersion is 1 and constants are left out, for laws with a dispersion: then the extra parameter is no
+                part of it, and z has coefficients only.
+        """
+        coordinates = self.linear
+        b, log_extra = coordinates.coefficients(z), coordinates.log_extra(z) if not unit else 0.0
+        totals = self.totals
+        source = self.data_rows
+        if weights is not None:
+            source = self.original.reweighted(self.original.weights * np.asarray(weights))
+            totals = totals_of(self.response, source)
+        p = len(b)
+        value, gradient, mixed, in_extra = 0.0, np.zeros(p), np.zeros(p), np.zeros(2)
+        H = np.zeros((p, p)) if second else None
+        for rows, each in self._rows(source, b, log_extra, keep=weights is None):
+            value += each.value
+            gradient += rows.design.transposed(each.slope)
+            if each.mixed is not None:
+                in_extra += each.in_extra
+                if second:
+                    mixed += rows.design.transposed(each.mixed)
+            if H is not None:
+                H += rows.design.gram(_curvature(each, second))
+        if self.ridge is not None:
+            value, gradient = value + 0.5 * float(self.ridge @ b**2), gradient + self.ridge * b
+            if H is not None:
+                H += np.diag(self.ridge)
+        return self._assembled(z, value, gradient, H, mixed, in_extra, totals, log_extra, weights, unit)
+
+    def _rows(self, source: Any, b: np.ndarray, log_extra: float, *, keep: bool) -> Iterator[tuple[Rows, ByRow]]:
+        """Every part of the rows with its derivatives; those of the last point are not computed twice where rows are in memory."""
+        at = np.append(b, log_extra)
+        if keep and isinstance(source, Rows):
+            if self._last is None or not np.array_equal(self._last.z, at):
+                self._last = _Point(
+                    at, 0.0, at, [(source, by_row(source, self.response, self.link, source.eta(b), log_extra))]
+                )
+            yield from self._last.kept
+            return
+        for rows in source.parts():
+            yield rows, by_row(rows, self.response, self.link, rows.eta(b), log_extra)
+
+    def _assembled(
+        self,
+        z: np.ndarray,
+        value: float,
+        gradient: np.ndarray,
+        H: np.ndarray | None,
+        mixed: np.ndarray,
+        in_extra: np.ndarray,
+        totals: Totals,
+        log_extra: float,
+        weights: Any,
+        unit: bool,
+    ) -> tuple[float, np.ndarray, np.ndarray | None]:
+        coordinates, response = self.linear, self.response
+        slope = coordinates.pulled_back(gradient)
+        if H is not None and coordinates.B is not None:
+            H = coordinates.B.T @ H @ coordinates.B
+        if unit:
+            return value, slope, H
+        if isinstance(response, Dispersed):
+            constant = self.constant if weights is None else _constant(response, self.original.reweighted(
+                self.original.weights * np.asarray(weights)))  # fmt: skip
+            half = value + constant
+            per = _dispersion_slope(response) if response.extra else 0.0
+            phi = float(np.exp(per * log_extra))
+            sat, first, second = saturated(response, totals, log_extra)
+            total = half / phi - sat - totals.base
+            slope = slope / phi
+            if not coordinates.has_free_extra:
+                return total, slope, None if H is None else H / phi
+            out = np.append(slope, -per * half / phi - first)
+            if H is None:
+                return total, out, None
+            corner = per**2 * half / phi - second
+            return total, out, _bordered(H / phi, -per * slope, corner)
+        if not coordinates.has_free_extra:
+            return value, slope, H
+        out = np.append(slope, in_extra[0])
+        return value, out, None if H is None else _bordered(H, coordinates.pulled_back(mixed), in_extra[1])
+
+    # What `Problem` promises.
+
+    def value(self, z: np.ndarray, weights: Any = None) -> float:
+        return self.evaluate(z, weights=weights)[0]
+
+    def value_and_slope(self, z: np.ndarray, weights: Any = None) -> tuple[float, np.ndarray]:
+        value, slope, _ = self.evaluate(z, weights=weights)
+        return value, slope
+
+    def derivatives(self, z: np.ndarray, weights: Any = None) -> tuple[float, np.ndarray, np.ndarray]:
+        value, slope, H = self.evaluate(z, "observed", weights)
+        assert H is not None
+        return value, slope, H
+
+    def theta(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.linear.theta(z), self.linear.slopes(z)
+
+    def values(self, z: np.ndarray) -> dict[str, np.ndarray]:
+        return self.linear.values(z)
+
+    def scores(self, z: np.ndarray) -> np.ndarray:
+        """Gradients of the log-likelihoods of the original rows in the free numbers, each once whatever its weight, (n, d)."""
+        return np.concatenate([self._scores(rows, z) for rows in self.original.parts()])
+
+    def _scores(self, rows: Rows, z: np.ndarray) -> np.ndarray:
+        coordinates = self.linear
+        b, log_extra = coordinates.coefficients(z), coordinates.log_extra(z)
+        once = rows.reweighted(np.ones(rows.n))
+        each = by_row(once, self.response, self.link, rows.eta(b), log_extra)
+        phi = 1.0
+        if isinstance(self.response, Dispersed) and self.response.extra:
+            phi = float(np.exp(_dispersion_slope(self.response) * log_extra))
+        matrix = rows.design.matrix()
+        out = -(matrix if coordinates.B is None else matrix @ coordinates.B) * (each.slope / phi)[:, None]
+        if not coordinates.has_free_extra:
+            return out
+        return np.column_stack([out, -_extra_slopes(self.response, self.link, once, rows.eta(b), log_extra)])
+
+
+def _curvature(each: ByRow, kind: str) -> np.ndarray:
+    if kind == "expected" or (kind == "convex" and np.any(each.curvature < 0)):
+        return each.expected
+    return each.curvature
+
+
+def _bordered(H: np.ndarray, side: np.ndarray, corner: float) -> np.ndarray:
+    return np.block([[H, side[:, None]], [side[None, :], np.array([[corner]])]])
+
+
+def _dispersion_slope(response: Dispersed) -> float:
+    """d log φ / d log extra."""
+    return float(response.log_dispersion(1.0))
+
+
+def _constant(response: Response, rows: Rows) -> float:
+    if not isinstance(response, Dispersed):
+        return 0.0
+    y, w = rows.filled
+    with float64_scope():
+        return float(_constants(response)(y, w))
+
+
+@functools.cache
+def _constants(response: Dispersed) -> Any:
+    return jax.jit(lambda y, w: jnp.sum(jnp.where(w > 0, w * response.constant(y), 0.0)))
+
+
+def totals_of(response: Response, rows: Rows) -> Totals:
+    """Totals of rows as they are."""
+    count = float(np.sum(rows.weights))
+    if not isinstance(response, Dispersed):
+        return Totals(count, 0.0, np.ones(1), np.array([count]))
+    if np.all(rows.precision == rows.precision[:1]):
+        precisions, counts = rows.precision[:1], np.array([count])
+    else:
+        precisions, place = np.unique(rows.precision, return_inverse=True)
+        counts = np.bincount(place, rows.weights, len(precisions))
+    y, weights, precision = rows.y, rows.weights, rows.precision
+    found = distinct(y) if len(precisions) == 1 and rows.n > MANY else None
+    if found is not None:
+        y, codes = found
+        weights, precision = np.bincount(codes, weights, len(y)), np.full(len(y), precision[0])
+    with float64_scope():
+        return Totals(count, response.base(y, weights, precision), precisions, counts)
+
+
+@functools.cache
+def _saturated(response: Dispersed) -> Any:
+    def total(log_extra: Any, log_precisions: Any, counts: Any) -> Any:
+        def of(a: Any) -> Any:
+            return response.saturated(response.log_dispersion(a) - log_precisions)
+
+        parts = two_slopes(of, jnp.broadcast_to(log_extra, jnp.shape(counts)))
+        return [jnp.sum(jnp.where(counts > 0, counts * part, 0.0)) for part in parts]
+
+    return jax.jit(total)
+
+
+def saturated(response: Dispersed, totals: Totals, log_extra: float) -> tuple[float, float, float]:
+    """Σ log p(y | y, φ) but for its base, and its derivatives in log extra."""
+    if not response.extra:
+        return 0.0, 0.0, 0.0
+    size = bucket(len(totals.counts)) if len(totals.counts) > 1 else 1
+    counts, log_precisions = np.zeros(size), np.zeros(size)
+    counts[: len(totals.counts)], log_precisions[: len(totals.counts)] = totals.counts, np.log(totals.precisions)
+    with float64_scope():
+        value, first, second = _saturated(response)(
+            jnp.asarray(log_extra), jnp.asarray(log_precisions), jnp.asarray(counts)
+        )
+        return float(value), float(first), float(second)
+
+
+@functools.cache
+def _extra_program(response: Response, link: Link) -> Any:
+    if isinstance(response, Dispersed):
+
+        def dispersed(y: Any, p: Any, eta: Any, a: Any) -> Any:
+            half = response.kernel(y, eta, link) + response.constant(y)
+
+            def of(a: Any) -> Any:
+                log_phi = response.log_dispersion(a) - jnp.log(p)
+                return half * jnp.exp(-log_phi) - response.saturated(log_phi)
+
+            return jax.jvp(of, (a,), (jnp.ones_like(a),))[1]
+
+        return jax.jit(dispersed)
+    assert isinstance(response, Shaped)
+
+    def shaped(y: Any, p: Any, eta: Any, a: Any) -> Any:
+        return jax.jvp(lambda a: response.surprise(y, eta, link, a), (a,), (jnp.ones_like(a),))[1]
+
+    return jax.jit(shaped)
+
+
+def _extra_slopes(response: Response, link: Link, rows: Rows, eta: np.ndarray, log_extra: float) -> np.ndarray:
+    """∂ surprise/∂ log extra of each row."""
+    with float64_scope():
+        y, p = rows.filled
+        eta = rows.fill(eta)
+        slopes = _extra_program(response, link)(y, jnp.where(p > 0, p, 1.0), eta, jnp.full_like(eta, log_extra))
+        return np.asarray(slopes)[: rows.n]

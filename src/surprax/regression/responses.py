@@ -1,0 +1,386 @@
+"""Laws of a response, given its mean: what a generalised linear model needs to know of a family.
+
+Most are exponential dispersion models, whose log-density falls by half the deviance over the dispersion from that of the data's
+own mean (Jørgensen 1987):
+
+    log p(y | μ, φ) = −d(y, μ)/(2φ) + log p(y | y, φ)
+
+so that the mean is fitted without knowing φ, and φ from the deviance alone. Rows of one mean add up: Σ d(yᵢ, μ) is n d(ȳ, μ) and
+the deviance within, Σ d(yᵢ, ȳ). Others (`Shaped`) have a second parameter that does not separate.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from surprax.families import (
+    Bernoulli,
+    Beta,
+    Binomial,
+    Distribution,
+    Gamma,
+    InverseGaussian,
+    NegativeBinomial,
+    Normal,
+    Poisson,
+)
+from surprax.numerics.elementary import deviance, scale_divergence, xlogy
+from surprax.numerics.gamma import log_gamma, stirling_error, trigamma
+from surprax.numerics.gamma_differences import log_beta
+from surprax.regression.links import Link
+
+__all__ = ["BY_FAMILY", "Dispersed", "Response", "Shaped"]
+
+
+@dataclass(frozen=True)
+class Response:
+    """The law of a response.
+
+    Attributes:
+        name: for people.
+        family: whose members the responses follow; None where there is no such class.
+        link: its usual one.
+        domain: of means, as (lowest, highest), both open.
+        support: of responses, as (lowest, highest).
+        closed: whether the ends of the support belong to it.
+        whole: whether responses are whole numbers.
+        extra: name of the parameter besides the mean, positive; "" where there is none.
+    """
+
+    name: str
+    family: type[Distribution] | None
+    link: str
+    domain: tuple[float, float]
+    support: tuple[float, float]
+    closed: tuple[bool, bool] = (False, False)
+    whole: bool = False
+    extra: str = ""
+
+    def check(self, y: np.ndarray, label: str) -> None:
+        """An error for responses outside of the support."""
+        low, high = self.support
+        bad = (y < low) | (y > high)
+        if not self.closed[0]:
+            bad |= y == low
+        if not self.closed[1]:
+            bad |= y == high
+        words = f"{'from' if self.closed[0] else 'above'} {low:g}" if np.isfinite(low) else ""
+        if np.isfinite(high):
+            words += f" {'to' if self.closed[1] else 'and below'} {high:g}"
+        if self.whole:
+            bad |= y != np.round(y)
+            words = f"whole numbers {words}"
+        if np.any(bad):
+            i = int(np.argmax(bad))
+            raise ValueError(
+                f"Responses of a {self.name} law are {words.strip()}; {label} has {y[i]:g} in row {i}, and {int(bad.sum()):,} such"
+                " in all. Choose another family, or mend the data."
+            )
+
+    def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
+        """The law with a mean and the extra parameter."""
+        raise NotImplementedError(f"There is no distribution object for {self.name} responses.")
+
+
+class Dispersed(Response):
+    """An exponential dispersion model."""
+
+    def kernel(self, y: Array, eta: Array, link: Link) -> Array:
+        """Half the unit deviance, less `constant`."""
+        raise NotImplementedError
+
+    def constant(self, y: Any) -> Array:
+        """What half the unit deviance has that depends on y alone."""
+        raise NotImplementedError
+
+    def half_deviance(self, y: Array, mu: Array) -> Array:
+        """½ d(y, μ), with its digits where μ is near y."""
+        raise NotImplementedError
+
+    def variance(self, mu: Any) -> Any:
+        """V(μ), the variance at dispersion 1."""
+        raise NotImplementedError
+
+    def log_dispersion(self, log_extra: Any) -> Any:
+        """log φ by the logarithm of the extra parameter; 0 where there is none."""
+        return 0.0 * log_extra
+
+    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
+        """What log p(y | y, φ) has that depends on y alone, summed."""
+        raise NotImplementedError
+
+    def saturated(self, log_dispersion: Any) -> Any:
+        """The rest of it, for one row."""
+        return 0.0 * log_dispersion
+
+
+class Shaped(Response):
+    """A law whose second parameter does not separate from the mean."""
+
+    def surprise(self, y: Array, eta: Array, link: Link, log_extra: Array) -> Array:
+        """−log p(y | μ, extra)."""
+        raise NotImplementedError
+
+    def information(self, mu: Array, log_extra: Array) -> Array:
+        """Fisher's information about μ, of one row."""
+        raise NotImplementedError
+
+    def variance_of(self, mu: Any, extra: Any) -> Any:
+        """Variance of the response."""
+        raise NotImplementedError
+
+    def half_deviance_of(self, y: Array, mu: Array, extra: Array) -> Array:
+        """log p(y | its best mean) − log p(y | μ)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class NormalResponse(Dispersed):
+    """N(μ, scale²), dispersion scale²."""
+
+    name: str = "normal"
+    family: type[Distribution] | None = Normal
+    link: str = "identity"
+    domain: tuple[float, float] = (-np.inf, np.inf)
+    support: tuple[float, float] = (-np.inf, np.inf)
+    extra: str = "scale"
+
+    def kernel(self, y: Array, eta: Array, link: Link) -> Array:
+        return 0.5 * jnp.square(y - link.inverse(eta))
+
+    def constant(self, y: Any) -> Array:
+        return jnp.zeros_like(y)
+
+    def half_deviance(self, y: Array, mu: Array) -> Array:
+        return 0.5 * jnp.square(y - mu)
+
+    def variance(self, mu: Any) -> Any:
+        return jnp.ones_like(mu)
+
+    def log_dispersion(self, log_extra: Any) -> Any:
+        return 2.0 * log_extra
+
+    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
+        return 0.0
+
+    def saturated(self, log_dispersion: Any) -> Any:
+        return -0.5 * (np.log(2.0 * np.pi) + log_dispersion)
+
+    def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
+        return Normal(mu, extra)
+
+
+@dataclass(frozen=True)
+class PoissonResponse(Dispersed):
+    """Poisson(μ)."""
+
+    name: str = "Poisson"
+    family: type[Distribution] | None = Poisson
+    link: str = "log"
+    domain: tuple[float, float] = (0.0, np.inf)
+    support: tuple[float, float] = (0.0, np.inf)
+    closed: tuple[bool, bool] = (True, False)
+    whole: bool = True
+
+    def kernel(self, y: Array, eta: Array, link: Link) -> Array:
+        return link.inverse(eta) - jnp.where(y == 0, 0.0, y * link.log_inverse(eta))
+
+    def constant(self, y: Any) -> Array:
+        return xlogy(y, y) - y
+
+    def half_deviance(self, y: Array, mu: Array) -> Array:
+        return deviance(y, mu)
+
+    def variance(self, mu: Any) -> Any:
+        return mu
+
+    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
+        return float((weights * precision) @ np.asarray(xlogy(y, y) - y - log_gamma(y + 1.0)))
+
+    def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
+        return Poisson(mu)
+
+
+@dataclass(frozen=True)
+class BinomialResponse(Dispersed):
+    """Shares of successes among so many trials, which are the precision of a row; Bernoulli(μ) where all rows have one trial."""
+
+    name: str = "binomial"
+    family: type[Distribution] | None = Binomial
+    link: str = "logit"
+    domain: tuple[float, float] = (0.0, 1.0)
+    support: tuple[float, float] = (0.0, 1.0)
+    closed: tuple[bool, bool] = (True, True)
+
+    def kernel(self, y: Array, eta: Array, link: Link) -> Array:
+        one = jnp.where(y == 0, 0.0, y * link.log_inverse(eta))
+        return -one - jnp.where(y == 1, 0.0, (1.0 - y) * link.log1m_inverse(eta))
+
+    def constant(self, y: Any) -> Array:
+        return xlogy(y, y) + xlogy(1.0 - y, 1.0 - y)
+
+    def half_deviance(self, y: Array, mu: Array) -> Array:
+        return deviance(y, mu) + deviance(1.0 - y, 1.0 - mu)
+
+    def variance(self, mu: Any) -> Any:
+        return mu * (1.0 - mu)
+
+    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
+        if np.all((y == 0) | (y == 1)):
+            return 0.0
+        k, rest = y * precision, (1.0 - y) * precision
+        ways = log_gamma(precision + 1.0) - log_gamma(k + 1.0) - log_gamma(rest + 1.0)
+        return float(weights @ np.asarray(ways + precision * self.constant(y)))
+
+    def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
+        return Bernoulli(mu) if trials is None else Binomial(trials, mu)
+
+
+@dataclass(frozen=True)
+class GammaResponse(Dispersed):
+    """Gamma(concentration, concentration/μ), dispersion 1/concentration."""
+
+    name: str = "gamma"
+    family: type[Distribution] | None = Gamma
+    link: str = "log"
+    domain: tuple[float, float] = (0.0, np.inf)
+    support: tuple[float, float] = (0.0, np.inf)
+    extra: str = "concentration"
+
+    def kernel(self, y: Array, eta: Array, link: Link) -> Array:
+        log_mu = link.log_inverse(eta)
+        return y * jnp.exp(-log_mu) + log_mu
+
+    def constant(self, y: Any) -> Array:
+        return -jnp.log(y) - 1.0
+
+    def half_deviance(self, y: Array, mu: Array) -> Array:
+        return scale_divergence(y, mu)
+
+    def variance(self, mu: Any) -> Any:
+        return mu**2
+
+    def log_dispersion(self, log_extra: Any) -> Any:
+        return -log_extra
+
+    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
+        return float(-(weights @ np.log(y)))
+
+    def saturated(self, log_dispersion: Any) -> Any:
+        a = jnp.exp(-log_dispersion)
+        return -stirling_error(a) + 0.5 * (-log_dispersion - np.log(2.0 * np.pi))
+
+    def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
+        return Gamma(jnp.broadcast_to(extra, jnp.shape(mu)), extra / mu)
+
+
+@dataclass(frozen=True)
+class InverseGaussianResponse(Dispersed):
+    """InverseGaussian(μ, concentration), dispersion 1/concentration."""
+
+    name: str = "inverse Gaussian"
+    family: type[Distribution] | None = InverseGaussian
+    link: str = "log"
+    domain: tuple[float, float] = (0.0, np.inf)
+    support: tuple[float, float] = (0.0, np.inf)
+    extra: str = "concentration"
+
+    def kernel(self, y: Array, eta: Array, link: Link) -> Array:
+        reciprocal = jnp.exp(-link.log_inverse(eta))
+        return 0.5 * y * reciprocal**2 - reciprocal
+
+    def constant(self, y: Any) -> Array:
+        return 0.5 / y
+
+    def half_deviance(self, y: Array, mu: Array) -> Array:
+        return 0.5 * jnp.square(y / mu - 1.0) / y
+
+    def variance(self, mu: Any) -> Any:
+        return mu**3
+
+    def log_dispersion(self, log_extra: Any) -> Any:
+        return -log_extra
+
+    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
+        return float(-1.5 * (weights @ np.log(y)))
+
+    def saturated(self, log_dispersion: Any) -> Any:
+        return -0.5 * (np.log(2.0 * np.pi) + log_dispersion)
+
+    def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
+        return InverseGaussian(mu, extra)
+
+
+@dataclass(frozen=True)
+class NegativeBinomialResponse(Shaped):
+    """NegativeBinomial(μ, concentration): variance μ + μ²/concentration."""
+
+    name: str = "negative binomial"
+    family: type[Distribution] | None = NegativeBinomial
+    link: str = "log"
+    domain: tuple[float, float] = (0.0, np.inf)
+    support: tuple[float, float] = (0.0, np.inf)
+    closed: tuple[bool, bool] = (True, False)
+    whole: bool = True
+    extra: str = "concentration"
+
+    def surprise(self, y: Array, eta: Array, link: Link, log_extra: Array) -> Array:
+        r, log_mu = jnp.exp(log_extra), link.log_inverse(eta)
+        shrunk = jnp.log1p(jnp.exp(log_mu - log_extra))  # log((r + μ)/r)
+        chosen = log_gamma(y + r) - log_gamma(r) - y * log_extra - log_gamma(y + 1.0)
+        return (r + y) * shrunk - jnp.where(y == 0, 0.0, y * log_mu) - chosen
+
+    def information(self, mu: Array, log_extra: Array) -> Array:
+        return 1.0 / (mu * (1.0 + mu * jnp.exp(-log_extra)))
+
+    def variance_of(self, mu: Any, extra: Any) -> Any:
+        return mu + mu**2 / extra
+
+    def half_deviance_of(self, y: Array, mu: Array, extra: Array) -> Array:
+        return xlogy(y, y) - xlogy(y, mu) - (y + extra) * (jnp.log1p(y / extra) - jnp.log1p(mu / extra))
+
+    def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
+        return NegativeBinomial(mu, jnp.broadcast_to(extra, jnp.shape(mu)))
+
+
+@dataclass(frozen=True)
+class BetaResponse(Shaped):
+    """Beta(μ c, (1 − μ) c) with concentration c: variance μ(1 − μ)/(1 + c) (Ferrari & Cribari-Neto 2004)."""
+
+    name: str = "beta"
+    family: type[Distribution] | None = Beta
+    link: str = "logit"
+    domain: tuple[float, float] = (0.0, 1.0)
+    support: tuple[float, float] = (0.0, 1.0)
+    extra: str = "concentration"
+
+    def surprise(self, y: Array, eta: Array, link: Link, log_extra: Array) -> Array:
+        c = jnp.exp(log_extra)
+        a, b = jnp.exp(link.log_inverse(eta)) * c, jnp.exp(link.log1m_inverse(eta)) * c
+        return log_beta(a, b) - (a - 1.0) * jnp.log(y) - (b - 1.0) * jnp.log1p(-y)
+
+    def information(self, mu: Array, log_extra: Array) -> Array:
+        c = jnp.exp(log_extra)
+        return c**2 * (trigamma(mu * c) + trigamma((1.0 - mu) * c))
+
+    def variance_of(self, mu: Any, extra: Any) -> Any:
+        return mu * (1.0 - mu) / (1.0 + extra)
+
+    def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
+        return Beta(mu * extra, (1.0 - mu) * extra)
+
+
+BY_FAMILY: dict[Any, Response] = {
+    Normal: NormalResponse(),
+    Bernoulli: BinomialResponse(name="Bernoulli", family=Bernoulli, whole=True),
+    Binomial: BinomialResponse(),
+    Poisson: PoissonResponse(),
+    NegativeBinomial: NegativeBinomialResponse(),
+    Gamma: GammaResponse(),
+    InverseGaussian: InverseGaussianResponse(),
+    Beta: BetaResponse(),
+}
+"""Laws of responses by family."""

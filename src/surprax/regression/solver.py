@@ -1,0 +1,221 @@
+"""Newton's method for linear predictors: many cheap steps on some rows, then few on all.
+
+A pass over all rows for the gradient costs a fraction of one for the Hessian, and a Hessian of a sample of rows, or of an earlier
+point, still leads down by a factor a step. Hessians of all rows are made where that stops being so, and once at the end.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from surprax.estimate.newton import newton, scaled
+from surprax.estimate.report import Report, certify
+from surprax.numerics.precision import float64_scope
+from surprax.regression.problem import LinearProblem
+from surprax.regression.responses import Dispersed, Shaped
+from surprax.regression.rows import Rows
+from surprax.regression.sums import means
+
+__all__ = ["Fit", "descend", "fitted", "start"]
+
+SAMPLE = 20_000
+"""Rows that the first steps are made on, at least; a sample is taken where there are three times as many."""
+
+STEPS = 100
+HALVINGS = 40
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Where a fit ended: free numbers, total surprise, Hessian, and the report."""
+
+    z: np.ndarray
+    value: float
+    curvature: np.ndarray
+    report: Report
+
+
+def fitted(problem: LinearProblem, begin: np.ndarray | None = None) -> Fit:
+    """The minimum of the total surprise."""
+    began = time.perf_counter()
+    count = 0
+    b = begin
+    if b is None:
+        b, count = _from_sample(problem)
+    dispersed = isinstance(problem.response, Dispersed)
+    z = b if not problem.linear.has_free_extra else np.append(b, _extra(problem, b))
+    if dispersed:
+        b, steps = descend(problem, b, unit=True)
+        count += steps
+        z = b if not problem.linear.has_free_extra else np.append(b, _extra(problem, b))
+    elif problem.linear.has_free_extra:
+        end = newton(problem.derivatives, z, 1e-13 * (1.0 + 1e-2 * abs(problem.value(z))))
+        z, count = end.position, count + end.steps
+    else:
+        z, steps = descend(problem, z, unit=False)
+        count += steps
+    value, gradient, curvature = problem.derivatives(z)
+    better = z + _step(gradient, curvature, 1e-12)  # the last digits
+    tried, slope = problem.value_and_slope(better)
+    if np.isfinite(tried) and np.max(np.abs(slope), initial=0.0) < np.max(np.abs(gradient), initial=0.0):
+        z, value, gradient = better, tried, slope
+    report = certify(
+        "Newton's method",
+        count,
+        time.perf_counter() - began,
+        value,
+        gradient,
+        curvature,
+        problem.linear.slopes(z),
+        problem.linear.labels,
+        problem.linear.at_borders(z),
+    )
+    return Fit(z, value, curvature, report)
+
+
+def _from_sample(problem: LinearProblem) -> tuple[np.ndarray, int]:
+    """Coefficients to start from: those of a sample of the rows, where there are many."""
+    rows = next(iter(problem.data_rows.parts()))
+    most = max(SAMPLE, 50 * rows.design.p)
+    if rows.n < 3 * most and rows is problem.data_rows:
+        return start(problem, rows), 0
+    if rows.n > most:
+        rows = rows.picked(np.sort(np.random.default_rng(0).choice(rows.n, most, replace=False)))
+    some = problem.replaced(rows=rows, original=rows)
+    begin = start(some, rows)
+    try:
+        return descend(some, begin, unit=True, nats=1e-2)[0], 0
+    except np.linalg.LinAlgError:
+        return begin, 0
+
+
+def start(problem: LinearProblem, rows: Rows) -> np.ndarray:
+    """Free coefficients of a least-squares fit to g(y), y being moved a little into the domain of means."""
+    response, link = problem.response, problem.link
+    w = rows.weights * rows.precision
+    center = float(w @ rows.y / np.sum(w))
+    low, high = response.domain
+    mu = np.array(rows.y)
+    if np.isfinite(low) or np.isfinite(high):
+        mu = 0.5 * (mu + center) if np.isfinite(high) or response.whole else np.maximum(mu, 1e-3 * center)
+        span = (high - low) if np.isfinite(high) else max(center, 1e-300)
+        mu = np.clip(mu, low + 1e-6 * span, high - 1e-6 * span if np.isfinite(high) else np.inf)
+    with float64_scope():
+        eta = np.asarray(link.of(mu), np.float64)
+    steep = means(link, eta)[1]
+    variance = _variance(problem, mu)
+    v = w * steep**2 / variance
+    v = np.where(np.isfinite(v), v, 0.0)
+    target = eta if rows.offset is None else eta - rows.offset
+    coordinates = problem.linear
+    if coordinates.B is not None:
+        target = target - rows.design.linear(coordinates.a)
+    H = rows.design.gram(v)
+    g = rows.design.transposed(v * target)
+    if coordinates.B is not None:
+        H, g = coordinates.B.T @ H @ coordinates.B, coordinates.B.T @ g
+    if problem.ridge is not None:
+        ridge = np.diag(problem.ridge)
+        H = H + (ridge if coordinates.B is None else coordinates.B.T @ ridge @ coordinates.B)
+    return -_step(g, H, 1e-12)
+
+
+def _variance(problem: LinearProblem, mu: np.ndarray) -> np.ndarray:
+    response = problem.response
+    with float64_scope():
+        if isinstance(response, Dispersed):
+            return np.asarray(response.variance(mu))
+        assert isinstance(response, Shaped)
+        return np.asarray(response.variance_of(mu, 1.0))
+
+
+def _extra(problem: LinearProblem, b: np.ndarray) -> float:
+    """Logarithm of the extra parameter at coefficients b: the best one where it separates, one by moments otherwise."""
+    response = problem.response
+    rows = problem.data_rows
+    if isinstance(response, Dispersed):
+        return _best_dispersion(problem, b)
+    assert isinstance(response, Shaped)
+    one, two, three = 0.0, 0.0, 0.0
+    for part in rows.parts():
+        mu, _ = means(problem.link, part.eta(problem.linear.coefficients(b)))
+        w = part.weights * part.precision
+        gap = (part.y - mu) ** 2 + (0.0 if part.spread is None else part.spread / np.maximum(part.weights, 1e-300))
+        one += float(w @ gap)
+        two += float(w @ mu**2)
+        three += float(w @ mu)
+    if response.support[1] == 1.0:  # μ(1 − μ)/(1 + c)
+        return float(np.log(max((three - two) / one - 1.0, 0.1)))
+    return float(np.log(max(two / max(one - three, 1e-3 * two), 1e-3)))
+
+
+def _best_dispersion(problem: LinearProblem, b: np.ndarray) -> float:
+    """Where the extra parameter is best at coefficients b; only the deviance matters."""
+    from surprax.regression.problem import saturated
+
+    response = problem.response
+    assert isinstance(response, Dispersed)
+    half = problem.evaluate(b, unit=True)[0] + problem.constant
+    if problem.ridge is not None:
+        half -= 0.5 * float(problem.ridge @ problem.linear.coefficients(b) ** 2)
+    per = float(response.log_dispersion(1.0))
+    mean = max(2.0 * half / problem.totals.count, 1e-300)
+
+    def evaluate(a: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        value, first, second = saturated(response, problem.totals, float(a[0]))
+        scaled_half = half * float(np.exp(-per * a[0]))
+        return scaled_half - value, np.array([-per * scaled_half - first]), np.array([[per**2 * scaled_half - second]])
+
+    return float(newton(evaluate, np.array([np.log(mean) / per]), 1e-15 * problem.totals.count).position[0])
+
+
+def descend(problem: LinearProblem, z: np.ndarray, *, unit: bool, nats: float | None = None) -> tuple[np.ndarray, int]:
+    """Steps down from z until the decrement is below `nats`, or none leads down; with dispersion 1 if `unit`."""
+    unit = unit and isinstance(problem.response, Dispersed)
+    value, gradient, H = problem.evaluate(z, "convex", unit=unit)
+    assert H is not None
+    if nats is None:
+        nats = 1e-13 * (1.0 + 1e-2 * abs(value)) if unit else 1e-12
+    count, fresh = 1, True
+    before = np.inf
+    for _ in range(STEPS):
+        if not len(z):
+            break
+        step = _step(gradient, H, 1e-12)
+        decrement = -0.5 * float(gradient @ step)
+        if decrement < nats:
+            break
+        if decrement > 0.05 * before and not fresh:
+            H = problem.evaluate(z, "convex", unit=unit)[2]
+            assert H is not None
+            fresh, before = True, np.inf
+            continue
+        before = decrement
+        for _ in range(HALVINGS):
+            new, slope, _ = problem.evaluate(z + step, unit=unit)
+            count += 1
+            if np.isfinite(new) and np.all(np.isfinite(slope)) and new <= value + 1e-13 * abs(value) + 1e-12:
+                break
+            step = 0.5 * step
+        else:
+            break
+        z, value, gradient, fresh = z + step, new, slope, False
+    return z, count
+
+
+def _step(gradient: np.ndarray, H: np.ndarray, least: float) -> np.ndarray:
+    """−H⁻¹ g; directions in which H is flat are left alone."""
+    if not len(gradient):
+        return gradient
+    scale = 1.0 / np.sqrt(np.maximum(np.diagonal(H), 1e-300))
+    try:
+        factor = scipy.linalg.cho_factor(scale[:, None] * H * scale)
+        if np.min(np.diagonal(factor[0])) > 1e-6:
+            return -scale * scipy.linalg.cho_solve(factor, scale * gradient)
+    except (np.linalg.LinAlgError, ValueError):
+        pass
+    scale, eigenvalues, slope, vectors = scaled(gradient, H)
+    live = eigenvalues > least * max(eigenvalues[-1], 1.0)
+    return -scale * (vectors[:, live] @ (slope[live] / eigenvalues[live]))
