@@ -66,6 +66,8 @@ class Coded:
 
     def sums(self, u: np.ndarray) -> np.ndarray:
         """Σ u by level, shape (L,)."""
+        if len(self.table) == 1:
+            return np.array([u.sum()])
         return np.bincount(self.codes, u, len(self.table))
 
     def tabled(self, by_level: np.ndarray) -> np.ndarray:
@@ -197,9 +199,15 @@ def _cross(one: Block, other: Block, v: np.ndarray) -> np.ndarray:
         return _cross(other, one, v).T
     if isinstance(one, Coded) and isinstance(other, Coded):
         L, M = len(one.table), len(other.table)
+        if L == 1:
+            return one.tabled(other.tabled(other.sums(v))[None, :])
+        if M == 1:
+            return _cross(other, one, v).T
         both = np.bincount(one.codes.astype(np.intp) * M + other.codes, v, L * M).reshape(L, M)
         return one.tabled(other.tabled(both.T).T)
     if isinstance(one, Coded) and isinstance(other, Dense):
+        if len(one.table) == 1:
+            return one.tabled(np.einsum("i,ij->j", v, other.matrix)[None, :])
         sums = [one.sums(v * other.matrix[:, j]) for j in range(other.width)]
         return one.tabled(np.stack(sums, axis=1) if sums else np.zeros((len(one.table), 0)))
     assert isinstance(one, Dense)

@@ -157,7 +157,7 @@ def _small_range(values: np.ndarray) -> Discrete | None:
 def _whole(values: np.ndarray) -> Discrete | None:
     """Floats that are integers of a small range, coded as such; None if they are not."""
     low, high = values.min(), values.max()
-    if not low == np.floor(low) or not -(2**31) <= low <= high < 2**31 or high - low >= RANGE:
+    if low != np.floor(low) or not -(2**31) <= low <= high < 2**31 or high - low >= RANGE:
         return None
     integers = values.astype(np.int32)
     if not np.array_equal(integers, values) or (found := _small_range(integers)) is None:

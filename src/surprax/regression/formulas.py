@@ -21,6 +21,7 @@ from surprax.regression.encoding import Variable
 from surprax.regression.matrices import is_array, read_matrix
 from surprax.regression.syntax import columns_of_matrix, parsed
 from surprax.regression.terms import Terms
+from surprax.regression.training import trained
 from surprax.regression.variables import Variables, read_variables
 
 __all__ = ["Recipe", "required"]
@@ -100,8 +101,8 @@ class Recipe:
         """
         given = dict(context or {})
         found = parsed(formula, list(variables) if columns is None else columns, given)
-        right = Terms.trained(formula, found.right, variables, given)
-        left = Terms.trained(formula, found.left, variables, given) if found.left else None
+        right = trained(formula, found.right, variables, given)
+        left = trained(formula, found.left, variables, given) if found.left else None
         return cls(formula, found.responses, found.covariates, right.discrete(variables), right, left)
 
     @classmethod
@@ -117,7 +118,7 @@ class Recipe:
         ('Intercept', 'x0', 'x1')
         """
         variables = X if isinstance(X, Variables) else read_matrix(X, names)
-        right = Terms.trained("X", columns_of_matrix(list(variables), intercept=intercept), variables, {})
+        right = trained("X", columns_of_matrix(list(variables), intercept=intercept), variables, {})
         return cls(None, (), tuple(variables), right.discrete(variables), right)
 
     @property

@@ -77,9 +77,9 @@ def glm(
     >>> data = {"dose": [1, 1, 2, 2, 3, 3, 4, 4], "dead": [0, 0, 0, 1, 0, 1, 1, 1]}
     >>> est = glm("dead ~ dose", data, family=sx.Bernoulli)
     >>> print({name: round(float(value), 4) for name, value in est.params.items()})
-    {'Intercept': -4.3485, 'dose': 1.7394}
+    {'Intercept': -4.3548, 'dose': 1.7419}
     >>> print(est.predict({"dose": [1, 2.5]}).round(3))
-    [0.069 0.5  ]
+    [0.068 0.5  ]
     """
     extras = Extras(offset, weights, precisions, trials)
     response = None if family in (Categorical, Multinomial) else _response(family)

@@ -10,6 +10,7 @@ from surprax.data.errors import DataError
 from surprax.regression.design import Design
 from surprax.regression.encoding import Discrete, Variable
 from surprax.regression.formulas import Recipe, required
+from surprax.regression.matrices import read_matrix
 from surprax.regression.variables import Variables, column_names, read_variables
 
 __all__ = ["Extras", "Inputs", "numbers", "read_inputs"]
@@ -91,12 +92,12 @@ def _by_formula(
         raise ValueError(
             f"The formula {formula!r} takes its columns from data: pass data=, a frame, a mapping or a file."
         )
-    available = column_names(data)
+    available = [name for name in column_names(data) if name not in extras.columns]  # what `.` stands for
     responses, covariates = required(formula, available, context)
     if not responses:
         raise ValueError(f"The formula {formula!r} must say what is modelled, on the left of '~': 'y ~ x'.")
     variables = read_variables(data, [*responses, *covariates, *extras.columns], drop_missing=drop_missing)
-    recipe = Recipe.trained(formula, variables, context)
+    recipe = Recipe.trained(formula, variables, context, columns=available)
     found = {
         role: numbers(variables[given], given) if isinstance(given, str) else _given(given, role, variables)
         for role, given in extras.items()
@@ -105,8 +106,9 @@ def _by_formula(
 
 
 def _of_matrix(X: Any, y: Any, extras: Extras, intercept: bool) -> Inputs:
-    recipe = Recipe.of_matrix(X, intercept=intercept)
-    design = recipe.design(X)
+    variables = read_matrix(X)
+    recipe = Recipe.of_matrix(variables, intercept=intercept)
+    design = recipe.design(variables)
     n = design.n
     name = str(getattr(y, "name", None) or "y")
     columns = _response_columns(y, name)

@@ -285,15 +285,22 @@ def _constants(response: Dispersed) -> Any:
     return jax.jit(lambda y, w: jnp.sum(jnp.where(w > 0, w * response.constant(y), 0.0)))
 
 
+def _seen(response: Dispersed, y: Any, precision: Any) -> Any:
+    """The precisions of rows that `response.saturated` sees: those of the rows, unless it depends on the response as well."""
+    own = getattr(response, "precisions", None)
+    return precision if own is None else own(y, precision)
+
+
 def totals_of(response: Response, rows: Rows) -> Totals:
     """Totals of rows as they are."""
     count = float(np.sum(rows.weights))
     if not isinstance(response, Dispersed):
         return Totals(count, 0.0, np.ones(1), np.array([count]))
-    if np.all(rows.precision == rows.precision[:1]):
-        precisions, counts = rows.precision[:1], np.array([count])
+    seen = _seen(response, rows.y, rows.precision)
+    if np.all(seen == seen[:1]):
+        precisions, counts = seen[:1], np.array([count])
     else:
-        precisions, place = np.unique(rows.precision, return_inverse=True)
+        precisions, place = np.unique(seen, return_inverse=True)
         counts = np.bincount(place, rows.weights, len(precisions))
     y, weights, precision = rows.y, rows.weights, rows.precision
     found = distinct(y) if len(precisions) == 1 and rows.n > MANY else None
@@ -322,7 +329,8 @@ def saturated(response: Dispersed, totals: Totals, log_extra: float) -> tuple[fl
         return 0.0, 0.0, 0.0
     size = bucket(len(totals.counts)) if len(totals.counts) > 1 else 1
     counts, log_precisions = np.zeros(size), np.zeros(size)
-    counts[: len(totals.counts)], log_precisions[: len(totals.counts)] = totals.counts, np.log(totals.precisions)
+    with np.errstate(divide="ignore"):  # of what is 0, log p(y | y, φ) is
+        counts[: len(totals.counts)], log_precisions[: len(totals.counts)] = totals.counts, np.log(totals.precisions)
     with float64_scope():
         value, first, second = _saturated(response)(
             jnp.asarray(log_extra), jnp.asarray(log_precisions), jnp.asarray(counts)
@@ -336,10 +344,11 @@ def _extra_program(response: Response, link: Link) -> Any:
 
         def dispersed(y: Any, p: Any, eta: Any, a: Any) -> Any:
             half = response.kernel(y, eta, link) + response.constant(y)
+            log_seen = jnp.log(_seen(response, y, p))
 
             def of(a: Any) -> Any:
-                log_phi = response.log_dispersion(a) - jnp.log(p)
-                return half * jnp.exp(-log_phi) - response.saturated(log_phi)
+                log_phi = response.log_dispersion(a)
+                return half * p * jnp.exp(-log_phi) - response.saturated(log_phi - log_seen)
 
             return jax.jvp(of, (a,), (jnp.ones_like(a),))[1]
 

@@ -4,20 +4,19 @@ What a term of discrete variables is, is worked out once per combination of thei
 Factors that learn from the data, such as `center(x)`, learn from all rows.
 """
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import pandas as pd
 from formulaic import Formula, ModelSpec
-from formulaic.parser.types import Factor, Term
 
 from surprax.regression.combinations import combined, frame_of_rows, frame_of_values, recoded
 from surprax.regression.design import Block, Coded, Dense, Design
 from surprax.regression.encoding import Continuous, Discrete, Variable, coded, variable
-from surprax.regression.evaluation import evaluated, untrained
-from surprax.regression.syntax import Context, Piece, pieces
+from surprax.regression.evaluation import evaluated
+from surprax.regression.syntax import Context, Piece
 from surprax.regression.variables import Variables
 
 __all__ = ["Terms"]
@@ -30,8 +29,6 @@ NARROW = 2
 """Coded columns so few are written out where there are columns of numbers anyway: one product of matrices is faster."""
 LEVELS = 1 << 14
 """Blocks of more levels are written out, unless they have as many columns."""
-CATEGORIES = 20_000
-"""A term of more columns is refused."""
 
 
 @final
@@ -55,43 +52,23 @@ class Terms:
     categorical: frozenset[str]
     context: Context
 
-    @classmethod
-    def trained(cls, text: str, terms: Sequence[Term], variables: Variables, context: Context) -> "Terms":
-        """The terms, trained on all rows of the variables."""
-        of_terms = tuple(pieces(term, context, list(variables)) for term in terms)
-        distinct = {piece.factor.expr: piece for of_term in of_terms for piece in of_term}
-        names = {name for piece in distinct.values() for name in piece.names}
-        categorical = {name for name in names if isinstance(one := variables[name], Discrete) and one.categorical}
-        draft = cls(text, untrained(terms), of_terms, {}, frozenset(categorical), context)
-        columns = draft._prepared(variables)
-        transforms: dict[str, Any] = {}
-        encoders: dict[str, Any] = {}
-        known: dict[str, np.ndarray] = {}
-        for piece in distinct.values():
-            if (state := draft._learnt(piece, columns, variables.n)) is not None:
-                transforms |= state.transform_state
-                encoders |= state.encoder_state
-            if piece.source and not piece.open and piece.factor.expr in encoders:
-                one = columns[piece.source]
-                assert isinstance(one, Discrete)
-                known[piece.source] = one.values
-        draft._refuse_many(encoders)
-        spec = draft.spec.update(transform_state=transforms, encoder_state=encoders)
-        few = frame_of_rows(columns, sorted(names), slice(0, min(3, variables.n)))
-        return cls(text, draft._made(spec, few).model_spec, of_terms, known, frozenset(categorical), context)
-
     @property
     def names(self) -> tuple[str, ...]:
         """Of the columns."""
         return tuple(self.spec.column_names)
 
+    @functools.cached_property
+    def _ends(self) -> np.ndarray:
+        """Where the columns of each term begin, and where the last ones end."""
+        return np.cumsum([0, *(len(one.columns) for one in self.spec.structure or [])])
+
     def discrete(self, variables: Variables) -> bool:
         """Whether every column depends on a row through discrete variables only."""
-        return not self._grouped(self._prepared(variables))[1]
+        return not self._grouped(self.prepared(variables))[1]
 
     def design(self, variables: Variables) -> Design:
         """The columns for these variables, of the training data or of others."""
-        columns = self._prepared(variables)
+        columns = self.prepared(variables)
         groups, by_row = self._grouped(columns)
         tabled = [self._tabled(members, names, columns, variables) for names, members in groups.items()]
         tabled = [(block, places) for block, places in tabled if block.width]
@@ -106,7 +83,7 @@ class Terms:
 
     def responses(self, variables: Variables) -> dict[str, Variable]:
         """The columns as variables by name; categories are not split into indicators."""
-        columns = self._prepared(variables)
+        columns = self.prepared(variables)
         found: dict[str, Variable] = {}
         rest: list[int] = []
         for i, of_term in enumerate(self.pieces):
@@ -127,32 +104,7 @@ class Terms:
                     found[design.names[place]] = _column_of(block, j)
         return found
 
-    def _learnt(self, piece: Piece, columns: Mapping[str, Variable], n: int) -> ModelSpec | None:
-        """What a factor learns from all rows, the state of its transforms and its categories; None if nothing."""
-        spec = untrained([Term([piece.factor])]) if not piece.is_column or piece.source in self.categorical else None
-        discrete = {name: one for name in piece.names if isinstance(one := columns[name], Discrete)}
-        if spec is None:
-            return None
-        if piece.source in discrete and not (piece.open and not piece.is_column):
-            values = discrete[piece.source].values.tolist()
-            return spec.update(encoder_state={piece.factor.expr: (Factor.Kind.CATEGORICAL, {"categories": values})})
-        if piece.stateful or not piece.rowwise or (piece.categories and len(discrete) < len(piece.names)):
-            return self._made(spec, frame_of_rows(columns, piece.names, slice(0, n))).model_spec
-        if len(discrete) < len(piece.names):
-            return None
-        _, places = combined(list(discrete.values()), n, observed=True)
-        return self._made(spec, frame_of_values(discrete, places)).model_spec
-
-    def _refuse_many(self, encoders: Mapping[str, Any]) -> None:
-        for of_term in self.pieces:
-            sizes = {p.factor.expr: len(encoders.get(p.factor.expr, (0, {}))[1].get("categories", ())) for p in of_term}
-            if (count := int(np.prod([float(size) for size in sizes.values() if size]))) > CATEGORIES:
-                raise ValueError(
-                    f"A term must have at most {CATEGORIES:,} columns: {':'.join(sizes)} of {self.text!r} has {count:,} "
-                    "combinations of categories; group rare ones, or leave it out"
-                )
-
-    def _prepared(self, variables: Variables) -> dict[str, Variable]:
+    def prepared(self, variables: Variables) -> dict[str, Variable]:
         """The variables that the terms read, coded where their values are categories, by those of the training."""
         read = [piece for of_term in self.pieces for piece in of_term]
         sources = {piece.source for piece in read if piece.categories}
@@ -188,14 +140,9 @@ class Terms:
 
     def _part(self, members: Sequence[int]) -> tuple[ModelSpec, np.ndarray]:
         """The spec of some terms, and where their columns go."""
-        structure = self.spec.structure or []
-        ends = np.cumsum([0, *(len(one.columns) for one in structure)])
-        picked = [structure[i] for i in members]
+        ends, picked = self._ends, [(self.spec.structure or [])[i] for i in members]
         part = self.spec.update(formula=Formula([one.term for one in picked], _ordering="none"), structure=picked)
         return part, np.concatenate([np.arange(ends[i], ends[i + 1]) for i in members])
-
-    def _made(self, spec: ModelSpec, frame: pd.DataFrame) -> Any:
-        return evaluated(spec, frame, self.text, self.context)
 
     def _tabled(
         self, members: list[int], names: Sequence[str], columns: Mapping[str, Variable], variables: Variables
@@ -209,7 +156,7 @@ class Terms:
         codes, levels = combined(list(chosen.values()), variables.n, observed=joined)
         part, places = self._part(members)
         frame = frame_of_values(chosen, levels).assign(**{name: 1.0 for name in names if name not in chosen})
-        table = np.asarray(self._made(part, frame), np.float64).reshape(len(frame), len(places))
+        table = np.asarray(evaluated(part, frame, self.text, self.context), np.float64).reshape(len(frame), len(places))
         bad = ~np.isfinite(table)
         if bad.any():  # combinations that do not occur may have no value
             bad &= (np.bincount(codes, minlength=len(table)) > 0)[:, None]
@@ -228,12 +175,17 @@ class Terms:
         variables: Variables,
     ) -> tuple[Dense, np.ndarray]:
         """One matrix of the terms that need every row and of coded columns, and where its columns go."""
-        products: list[tuple[Coded, np.ndarray, list[np.ndarray]]] = [(block, where, []) for block, where in written]
+        products: list[tuple[Coded | None, np.ndarray, list[np.ndarray]]] = [(*pair, []) for pair in written]
         other: list[int] = []
+        terms = self.spec.terms
         for i in by_row:
             names = list(dict.fromkeys(name for piece in self.pieces[i] for name in piece.names))
             numbers = {name: one.values for name in names if isinstance(one := columns[name], Continuous)}
-            if all(piece.rowwise and (piece.is_column or not numbers.keys() & piece.names) for piece in self.pieces[i]):
+            if len(self.pieces[i]) == len(terms[i].factors) == 1 and self.pieces[i][0].is_column:
+                products.append((None, self._ends[i : i + 1], list(numbers.values())))
+            elif all(
+                piece.rowwise and (piece.is_column or not numbers.keys() & piece.names) for piece in self.pieces[i]
+            ):
                 products.append((*self._tabled([i], names, columns, variables), list(numbers.values())))
             else:
                 other.append(i)
@@ -250,7 +202,9 @@ class Terms:
             names = sorted({name for piece in read for name in piece.names})
             rest = matrix[:, len(places) - last.size :]
             for run in _runs(variables.n, ROWS if all(piece.rowwise for piece in read) else variables.n):
-                rest[run] = np.asarray(self._made(part, frame_of_rows(columns, names, run)), np.float64)
+                rest[run] = np.asarray(
+                    evaluated(part, frame_of_rows(columns, names, run), self.text, self.context), np.float64
+                )
             self._refuse_infinite(rest, last, variables)
         return Dense(matrix), places
 
@@ -261,8 +215,7 @@ class Terms:
                 raise self._not_finite(places[j], matrix[row, j], row, int(bad.sum()), variables)
 
     def _not_finite(self, place: int, value: float, row: int, count: int, variables: Variables) -> ValueError:
-        ends = np.cumsum([len(one.columns) for one in self.spec.structure or []])
-        of_term = self.pieces[int(np.searchsorted(ends, place, side="right"))]
+        of_term = self.pieces[int(np.searchsorted(self._ends, place, side="right")) - 1]
         read = dict.fromkeys(name for piece in of_term for name in piece.names)
         values = ", ".join(f"{name} = {variables[name].rows(slice(row, row + 1)).column()[0]}" for name in read)
         return ValueError(
@@ -276,10 +229,11 @@ def _runs(n: int, rows: int) -> Iterator[slice]:
         yield slice(start, min(start + rows, n))
 
 
-def _multiply(out: np.ndarray, block: Coded, factors: Sequence[np.ndarray], run: slice) -> None:
-    """Rows of a block, each multiplied by its factors, into `out`."""
-    if len(block.table) == 1:
-        out[:] = block.table
+def _multiply(out: np.ndarray, block: Coded | None, factors: Sequence[np.ndarray], run: slice) -> None:
+    """Rows of a block (of ones, for None), each multiplied by its factors, into `out`."""
+    if block is None:
+        out[:] = factors[0][run, None]
+        factors = factors[1:]
     else:
         out[:] = block.table.take(block.codes[run], axis=0)
     for factor in factors:
