@@ -164,6 +164,14 @@ class Design:
             out[run] = np.einsum("ij,ij->i", matrix @ A, matrix)
         return out
 
+    def column(self, j: int) -> np.ndarray:
+        """Column j as numbers, shape (n,)."""
+        for block, places in self:
+            (where,) = np.nonzero(places == j)
+            if len(where):
+                return block.matrix[:, where[0]] if isinstance(block, Dense) else block.table[:, where[0]].take(block.codes)
+        raise IndexError(f"A design of {self.p} columns has none of number {j}.")
+
     def matrix(self) -> np.ndarray:
         """All columns as numbers, shape (n, p)."""
         out = np.zeros((self.n, self.p))

@@ -19,6 +19,7 @@ from surprax.data.errors import DataError, quoted
 from surprax.regression.design import Design
 from surprax.regression.encoding import Variable
 from surprax.regression.matrices import is_array, read_matrix
+from surprax.regression.powers import power_of, power_rest
 from surprax.regression.syntax import columns_of_matrix, parsed
 from surprax.regression.terms import Terms
 from surprax.regression.training import trained
@@ -155,6 +156,20 @@ class Recipe:
         Raises `ValueError` for categories that were not there before, and for columns that are not finite.
         """
         return self.right.design(self.variables(data))
+
+    def rest(self, variables: Variables, design: Design) -> np.ndarray | None:
+        """What rounding took from columns that are powers, such as `I(x**3)`, shape (n, p); None where no columns are."""
+        out = None
+        for of_term in self.right.pieces:
+            name = of_term[0].factor.expr if len(of_term) == 1 else ""
+            found = power_of(name)
+            if found is None or name not in self.names:
+                continue
+            x = np.asarray(variables[found[0]].column(), np.float64)
+            out = np.zeros((len(x), len(self.names))) if out is None else out
+            place = self.names.index(name)
+            out[:, place] = power_rest(x, found[1], design.column(place))
+        return out
 
     def response(self, variables: Variables) -> dict[str, Variable]:
         """The left-hand side by column: one variable or several, numbers or labels.

@@ -155,7 +155,7 @@ def _rows(response: Response, inputs: Inputs) -> tuple[Rows, str]:
         raise DataError(f"{response.name} responses are one column: found {', '.join(columns)}")
     (y,) = columns.values()
     response.check(y, label)
-    return Rows(inputs.design, y, weights, precision, inputs.extras["offset"]), label
+    return Rows(inputs.design, y, weights, precision, inputs.extras["offset"], inputs.rest), label
 
 
 def _shares(

@@ -10,6 +10,7 @@ from surprax.data.errors import DataError
 from surprax.regression.design import Design
 from surprax.regression.encoding import Discrete, Variable
 from surprax.regression.formulas import Recipe, required
+from surprax.regression.least_squares import FEW
 from surprax.regression.matrices import read_matrix
 from surprax.regression.variables import Variables, column_names, read_variables
 
@@ -53,6 +54,7 @@ class Inputs:
         extras: numbers for each row by role; None where there are none.
         n: how many rows there are.
         missing: how many rows were dropped for missing values.
+        rest: what rounding took from the design; None where nothing is known of it.
     """
 
     recipe: Recipe
@@ -61,6 +63,7 @@ class Inputs:
     extras: Mapping[str, np.ndarray | None]
     n: int
     missing: int
+    rest: np.ndarray | None = None
 
 
 def read_inputs(
@@ -102,7 +105,9 @@ def _by_formula(
         role: numbers(variables[given], given) if isinstance(given, str) else _given(given, role, variables)
         for role, given in extras.items()
     }
-    return Inputs(recipe, recipe.design(variables), recipe.response(variables), found, variables.n, variables.missing)
+    design = recipe.design(variables)
+    rest = recipe.rest(variables, design) if design.n * design.p <= FEW else None
+    return Inputs(recipe, design, recipe.response(variables), found, variables.n, variables.missing, rest)
 
 
 def _of_matrix(X: Any, y: Any, extras: Extras, intercept: bool) -> Inputs:

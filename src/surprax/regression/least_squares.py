@@ -14,6 +14,7 @@ import numpy as np
 import scipy.linalg
 
 from surprax.regression.design import Dense, Design
+from surprax.regression.powers import two_product
 from surprax.regression.rows import Rows
 
 __all__ = ["Triangle", "least_squares"]
@@ -108,6 +109,7 @@ def _decomposed(rows: Rows) -> Triangle | None:
         return None
     scale = _powers_of_two(np.linalg.norm(X, axis=0))
     X = X / scale
+    rest = None if rows.rest is None else root[:, None] * rows.rest / scale
     Q, R = scipy.linalg.qr(X, mode="economic")
     triangle = Triangle(R * scale, scale, 0.0, "QR")
     if not triangle.full_rank:
@@ -116,8 +118,8 @@ def _decomposed(rows: Rows) -> Triangle | None:
     left = y - X @ b
     before = np.inf
     for _ in range(REFINEMENTS):
-        f = _residual(y, left, X, b)
-        g = -_residual(np.zeros(p), np.zeros(p), np.ascontiguousarray(X.T), -left)
+        f = _residual(y, left, X, b, rest)
+        g = -_residual(np.zeros(p), np.zeros(p), np.ascontiguousarray(X.T), -left, None if rest is None else rest.T)
         h = scipy.linalg.solve_triangular(R, g, trans="T")
         along = Q.T @ f
         step = scipy.linalg.solve_triangular(R, along - h)
@@ -127,30 +129,34 @@ def _decomposed(rows: Rows) -> Triangle | None:
         b, left, before = b + step, left + (Q @ h + (f - Q @ along)), size
         if size < 1e-16:
             break
-    return Triangle(R * scale, b / scale, float(left @ left), "QR")
+    return Triangle(_corrected(X, Q, R, rest) * scale, b / scale, float(left @ left), "QR")
+
+
+def _corrected(X: np.ndarray, Q: np.ndarray, R: np.ndarray, rest: np.ndarray | None) -> np.ndarray:
+    """The triangle of X + rest: E = X + rest − Q R is what rounding left out, and RᵀR + RᵀQᵀE + EᵀQR what it should have been."""
+    if np.linalg.cond(R) < 1e4:
+        return R
+    none = np.zeros(len(X))
+    E = np.stack([_residual(x, none, Q, r, None) for x, r in zip(X.T, R.T)], axis=1)
+    M = scipy.linalg.solve_triangular(R, (Q.T @ (E if rest is None else E + rest)).T, trans="T").T
+    try:
+        return np.asarray(scipy.linalg.cholesky(np.eye(len(R)) + M + M.T) @ R)
+    except np.linalg.LinAlgError:
+        return R
 
 
 def _powers_of_two(size: np.ndarray) -> np.ndarray:
     return np.exp2(np.round(np.log2(np.where(size > 0, size, 1.0))))
 
 
-SPLITTER = 134217729.0  # 2²⁷ + 1
-
-
-def _residual(y: np.ndarray, left: np.ndarray, X: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """y − left − X b, each product and sum kept as two numbers (Dekker 1971), rounded once at the end."""
+def _residual(y: np.ndarray, left: np.ndarray, X: np.ndarray, b: np.ndarray, rest: np.ndarray | None) -> np.ndarray:
+    """y − left − (X + rest) b, each product and sum kept as two numbers, rounded once at the end."""
     high, low = _two_sum(y, -left)
-    b_high = b * SPLITTER - (b * SPLITTER - b)
-    b_low = b - b_high
     for j in range(X.shape[1]):
-        x = X[:, j]
-        product = x * b[j]
-        x_high = x * SPLITTER - (x * SPLITTER - x)
-        x_low = x - x_high
-        error = x_low * b_low[j] - (((product - x_high * b_high[j]) - x_low * b_high[j]) - x_high * b_low[j])
-        high, rest = _two_sum(high, -product)
-        low = low + (rest - error)
-    return high + low
+        product, error = two_product(X[:, j], b[j : j + 1])
+        high, lost = _two_sum(high, -product)
+        low = low + (lost - error)
+    return high + (low if rest is None else low - rest @ b)
 
 
 def _two_sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

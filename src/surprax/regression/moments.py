@@ -127,7 +127,5 @@ def moments(rows: Rows, origin: Origin, labels: np.ndarray | None = None, folds:
                 continue
             w, y = part.weights * part.precision, _target(part) - origin.y
             design = origin.moved(part.design)
-            out[k] += Moments(
-                design.gram(w), design.transposed(w * y), float(w @ y**2), float(np.sum(part.weights))
-            )
+            out[k] += Moments(design.gram(w), design.transposed(w * y), float(w @ y**2), float(np.sum(part.weights)))
     return out

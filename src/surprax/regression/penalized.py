@@ -134,7 +134,9 @@ class PenalizedEstimate(LinearEstimate):
             self._refuse("standard errors")
         return super().covariance(kind, clusters, dispersion=dispersion)
 
-    def confidence_interval(self, param: str | None = None, level: float = 0.95, method: Any = "wald", **how: Any) -> Any:
+    def confidence_interval(
+        self, param: str | None = None, level: float = 0.95, method: Any = "wald", **how: Any
+    ) -> Any:
         """By "wald", estimate ± quantile × standard error, or by "bootstrap": percentiles of penalised fits, bias and all."""
         if method not in INTERVALS:
             self._no_profile()
@@ -191,8 +193,7 @@ class PenalizedEstimate(LinearEstimate):
         out = np.empty((resamples, len(self.labels)))
         for i in range(resamples):
             drawn = np.bincount(rng.integers(0, rows.n, rows.n), minlength=rows.n)
-            some = rows.picked(drawn > 0)
-            some = some.reweighted(some.weights * drawn[drawn > 0])
+            some = rows.reweighted(rows.weights * drawn)
             small = compressed(problem.response, problem.link, some)
             again = problem.replaced(rows=small.rows, original=some, totals=small.totals, triangle=small.triangle)
             out[i] = again.theta(solved(again, self.penalty, self._z).z)[0]

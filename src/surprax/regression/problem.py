@@ -90,6 +90,11 @@ class LinearProblem(Problem):
         }
         return LinearProblem(**(parts | others))
 
+    @property
+    def is_triangle(self) -> bool:
+        """Whether coefficients are those of the triangle, without constraint or penalty."""
+        return self.triangle is not None and self.linear.B is None and self.ridge is None
+
     def dispersion(self, z: np.ndarray) -> float:
         """φ at z; 1 for laws without one."""
         if not isinstance(self.response, Dispersed) or not self.response.extra:
@@ -97,8 +102,9 @@ class LinearProblem(Problem):
         return float(np.exp(_dispersion_slope(self.response) * self.linear.log_extra(z)))
 
     def half_covariance(self, z: np.ndarray) -> np.ndarray | None:
-        if self.triangle is None or self.linear.B is not None or self.ridge is not None:
+        if not self.is_triangle:
             return None
+        assert self.triangle is not None
         half = np.sqrt(self.dispersion(z)) * scipy.linalg.solve_triangular(
             self.triangle.R, np.eye(self.linear.free_coefficients)
         )

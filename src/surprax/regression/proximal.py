@@ -32,6 +32,9 @@ ENOUGH = 0.05
 PRECISE = 1e-14
 """Decrement in nats, by 1 + |f|/100 and at dispersion 1, at which the next step is the last."""
 
+UNKNOWN = 1e-4
+"""Curvature in the logarithm of an extra parameter, in nats, below which it is not known to within a factor of e¹⁰⁰."""
+
 type Smooth = Callable[[np.ndarray, str], tuple[float, np.ndarray, np.ndarray | None]]
 
 
@@ -222,7 +225,7 @@ def certified(
             moved = np.abs(vectors[:, 0])
             names = np.array(labels, object)[inside]
             flat = tuple(str(name) for name, much in zip(names, moved) if much > 0.05 * np.max(moved))
-    if extra in flat:
+    if extra and (extra in flat or end.H[-1, -1] < UNKNOWN):
         return made(f"the log-likelihood rises towards the border of the domain of {extra}", decrement, condition, flat)
     if decrement > SMALL:
         return made(f"the penalised maximum is expected to be {decrement:.2g} nat higher", decrement, condition, flat)

@@ -91,7 +91,9 @@ class _State:
     def solve_faces(self) -> None:
         """The minimum over the coordinates that are free, with their signs; those that come to a kink or a bound stay there."""
         for _ in range(FACES):
-            places = np.flatnonzero(((self.b != 0) | self.spared) & (self.b > self.low) & (self.b < self.high) & self.alive)
+            places = np.flatnonzero(
+                ((self.b != 0) | self.spared) & (self.b > self.low) & (self.b < self.high) & self.alive
+            )
             if not len(places):
                 return
             b = self.b[places]

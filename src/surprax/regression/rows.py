@@ -82,6 +82,7 @@ class Rows:
         weights: how often each row occurs.
         precision: by how much the dispersion of each row is smaller.
         offset: what is added to the linear predictor; None for 0.
+        rest: what rounding took from the design, shape (n, p), where it is known; least squares use it.
     """
 
     design: Design
@@ -89,6 +90,7 @@ class Rows:
     weights: np.ndarray
     precision: np.ndarray
     offset: np.ndarray | None = None
+    rest: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -120,6 +122,7 @@ class Rows:
             self.weights[rows],
             self.precision[rows],
             cut(self.offset),
+            cut(self.rest),
         )
 
     def eta(self, b: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ point, still leads down by a factor a step. Hessians of all rows are made where 
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
@@ -40,39 +40,49 @@ class Fit:
 def fitted(problem: LinearProblem, begin: np.ndarray | None = None) -> Fit:
     """The minimum of the total surprise."""
     began = time.perf_counter()
-    count = 0
-    b = begin
-    if b is None:
-        b, count = _from_sample(problem)
-    dispersed = isinstance(problem.response, Dispersed)
-    z = b if not problem.linear.has_free_extra else np.append(b, _extra(problem, b))
-    if dispersed:
-        b, steps = descend(problem, b, unit=True)
-        count += steps
-        z = b if not problem.linear.has_free_extra else np.append(b, _extra(problem, b))
-    elif problem.linear.has_free_extra:
-        end = newton(problem.derivatives, z, 1e-13 * (1.0 + 1e-2 * abs(problem.value(z))))
-        z, count = end.position, count + end.steps
+    half = None
+    if problem.is_triangle:
+        assert problem.triangle is not None
+        b, count, method = problem.triangle.b, 1, problem.triangle.how
+        z = _with_extra(problem, b)
+        value, gradient, curvature = problem.derivatives(z)
+        half = problem.half_covariance(z)
     else:
-        z, steps = descend(problem, z, unit=False)
-        count += steps
-    value, gradient, curvature = problem.derivatives(z)
-    better = z + _step(gradient, curvature, 1e-12)  # the last digits
-    tried, slope = problem.value_and_slope(better)
-    if np.isfinite(tried) and np.max(np.abs(slope), initial=0.0) < np.max(np.abs(gradient), initial=0.0):
-        z, value, gradient = better, tried, slope
-    report = certify(
-        "Newton's method",
-        count,
-        time.perf_counter() - began,
-        value,
-        gradient,
-        curvature,
-        problem.linear.slopes(z),
-        problem.linear.labels,
-        problem.linear.at_borders(z),
-    )
+        z, count = _climbed(problem, begin)
+        method = "Newton's method"
+        value, gradient, curvature = problem.derivatives(z)
+        better = z + _step(gradient, curvature, 1e-12)  # the last digits
+        tried, slope = problem.value_and_slope(better)
+        if np.isfinite(tried) and np.max(np.abs(slope), initial=0.0) < np.max(np.abs(gradient), initial=0.0):
+            z, value, gradient = better, tried, slope
+    slopes = problem.linear.slopes(z)
+    seen = (gradient, curvature, slopes)
+    if half is not None:  # in units of standard errors, whatever the condition of X
+        seen = (half.T @ gradient, np.eye(len(z)), slopes @ half)
+    seconds = time.perf_counter() - began
+    borders = problem.linear.at_borders(z)
+    report = certify(method, count, seconds, value, *seen, problem.linear.labels, borders)
+    if half is not None and report.converged:
+        R = problem.triangle.R  # type: ignore[union-attr]
+        report = replace(report, condition=float(np.linalg.cond(R / np.linalg.norm(R, axis=0)) ** 2))
     return Fit(z, value, curvature, report)
+
+
+def _with_extra(problem: LinearProblem, b: np.ndarray) -> np.ndarray:
+    return np.append(b, _extra(problem, b)) if problem.linear.has_free_extra else b
+
+
+def _climbed(problem: LinearProblem, begin: np.ndarray | None) -> tuple[np.ndarray, int]:
+    b, count = (begin, 0) if begin is not None else _from_sample(problem)
+    if isinstance(problem.response, Dispersed):
+        b, steps = descend(problem, b, unit=True)
+        return _with_extra(problem, b), count + steps
+    z = _with_extra(problem, b)
+    if problem.linear.has_free_extra:
+        end = newton(problem.derivatives, z, 1e-13 * (1.0 + 1e-2 * abs(problem.value(z))))
+        return end.position, count + end.steps
+    z, steps = descend(problem, z, unit=False)
+    return z, count + steps
 
 
 def _from_sample(problem: LinearProblem) -> tuple[np.ndarray, int]:

