@@ -16,6 +16,7 @@ GROUPS = (
     "beliefs",
     "chains",
     "mixtures",
+    "estimates",
     "conjugate",
     "models",
     "expectation",
