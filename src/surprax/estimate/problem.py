@@ -155,6 +155,8 @@ class Problem:
         others = np.delete(np.arange(self.size), i)
         whole = z.copy()
         whole[i] = at
+        if at != z[i] and len(others):
+            whole[others] = self._aside(z, i, at, others)
 
         def evaluate(part: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
             point = whole.copy()
@@ -166,3 +168,16 @@ class Problem:
         position = whole.copy()
         position[others] = end.position
         return Descent(position, end.value, end.gradient, end.curvature, end.found, end.steps)
+
+    def _aside(self, z: np.ndarray, i: int, at: float, others: np.ndarray) -> np.ndarray:
+        """Where the other numbers go to first order as number i goes to `at`."""
+        _, _, curvature = self.derivatives(z)
+        try:
+            moved = np.linalg.solve(curvature[np.ix_(others, others)], curvature[others, i])
+        except np.linalg.LinAlgError:
+            return z[others]
+        there = z.copy()
+        there[others], there[i] = z[others] - moved * (at - z[i]), at
+        stay = z.copy()
+        stay[i] = at
+        return there[others] if self.value(there) <= self.value(stay) else z[others]

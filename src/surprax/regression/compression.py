@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from surprax.numerics.precision import float64_scope
 from surprax.regression.design import Coded, Dense, Design
+from surprax.regression.grouping import Grouping, is_one, tabulated
 from surprax.regression.least_squares import Triangle, least_squares
 from surprax.regression.links import Identity, Link, Log
 from surprax.regression.problem import MANY, totals_of
@@ -95,36 +94,49 @@ def _cells(response: Response, link: Link, rows: Rows) -> tuple[Rows, float, str
         if few is None:
             return None
         parts.append(few)
-    found = _grouped(parts, rows.n, rows.n // WORTH)
-    if found is None:
+    groups = grouped(parts, rows.n)
+    if groups is None:
         return None
-    key, first = found
-    m = len(first)
-    w = rows.weights * rows.precision
-    total = np.bincount(key, w, m)
+    first = groups.first
+    plain = is_one(rows.precision)
+    weights = None if is_one(rows.weights) else rows.weights
     design = rows.design.rows(first)
     offset = None if rows.offset is None else rows.offset[first]
     if not dispersed:
-        kept = Rows(design, rows.y[first], np.bincount(key, rows.weights, m), rows.precision[first], offset)
-        if np.any(rows.precision != rows.precision[:1]):
+        if not plain and np.any(rows.precision != rows.precision[:1]):
             return None
-        return kept, 0.0, "rows that differ"
+        return (
+            Rows(design, rows.y[first], groups.sums(None, weights), rows.precision[first], offset),
+            0.0,
+            "rows that differ",
+        )
+    w = weights if plain else rows.weights * rows.precision
+    total = groups.sums(None, w)
     safe = np.where(total > 0, total, 1.0)
-    y = np.bincount(key, rows.y if _all_one(w) else w * rows.y, m) / safe
-    y = np.where(total > 0, y, rows.y[first])
+    y = np.where(total > 0, groups.sums(rows.y, w) / safe, rows.y[first])
     shift = 0.0
     if exposures:
         assert rows.offset is not None
         top = float(np.max(rows.offset))
-        offset = np.log(np.bincount(key, w * np.exp(rows.offset - top), m) / safe) + top
-        shift = float(np.sum(np.bincount(key, w * rows.y * (rows.offset - offset[key]), m)))
-    kept = _Cells(design, y, total, np.ones(m), offset, key=key, members=rows)
+        offset = np.log(groups.sums(np.exp(rows.offset - top), w) / safe) + top
+        told = float(np.sum(groups.sums(rows.y * rows.offset, w)))
+        shift = told - float(total @ (y * np.where(total > 0, offset, 0.0)))
+    kept = _Cells(design, y, total, np.ones(len(first)), offset, groups=groups, members=rows)
     if isinstance(response, NormalResponse):
         within = 0.5 * float(np.sum(kept.spread))
     else:
         assert isinstance(response, Dispersed)
-        within = _constants(response, rows.y, w) - _constants(response, y, total) - shift
+        whole = rows.weights * rows.precision if w is not None else np.broadcast_to(1.0, rows.n)
+        within = _constants(response, rows.y, whole) - _constants(response, y, total) - shift
     return kept, within, "cells"
+
+
+def grouped(parts: list[tuple[np.ndarray, int]], n: int) -> Grouping | None:
+    """Groups of rows by their codes; None where there are hardly fewer groups than rows."""
+    if n < 2:
+        return None
+    groups = Grouping(parts, n)
+    return groups if groups.m is not None and groups.m * WORTH <= n else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,31 +144,30 @@ class _Cells(Rows):
     """Rows that are cells of others.
 
     Attributes:
-        key: the cell of each member.
+        groups: which rows each cell has.
         members: the rows that they are of.
     """
 
-    key: Any = None
+    groups: Any = None
     members: Any = None
+
+    @property
+    def alike(self) -> bool:
+        return self.members.offset is None
 
     @functools.cached_property
     def spread(self) -> np.ndarray:
-        gap = (self.members.y - self.y[self.key]) ** 2
-        return np.bincount(self.key, self.members.weights * self.members.precision * gap, self.n)
+        rows, key = self.members, self.groups.key
+        w = None if is_one(rows.weights) and is_one(rows.precision) else rows.weights * rows.precision
+        return self.groups.sums(np.square(rows.y - self.y[key]), w)
 
 
 def _constants(response: Dispersed, y: np.ndarray, w: np.ndarray) -> float:
     """Σ w constant(y)."""
-    found = distinct(y) if len(y) > MANY else None
-    if found is not None:
-        y, codes = found
-        w = np.bincount(codes, w, len(y))
+    found = tabulated(y, w) if len(y) > MANY else None
+    y, w = (y, w) if found is None else found
     with float64_scope():
         return float(w @ np.asarray(response.constant(y)))
-
-
-def _all_one(w: np.ndarray) -> bool:
-    return bool(np.all(w == 1.0))
 
 
 def _few(values: np.ndarray) -> tuple[np.ndarray, int] | None:
@@ -166,47 +177,8 @@ def _few(values: np.ndarray) -> tuple[np.ndarray, int] | None:
 
 
 def _grouped(parts: list[tuple[np.ndarray, int]], n: int, most: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """A key by combination of codes, from 0 to m − 1, and the first row of each; None where there would be more than `most`."""
-    if n < 2:
-        return None
-    size = 1
-    for _, levels in parts:
-        size *= levels
-    if size <= max(2 * n, 1 << 16):
-        key = np.zeros(n, np.intp)
-        for codes, levels in parts:
-            key *= levels
-            key += codes
-        seen = np.bincount(key, minlength=size) > 0
-        m = int(seen.sum())
-        if m > most:
-            return None
-        place = np.cumsum(seen) - 1
-        key = place[key] if m < size else key
-    else:
-        if size >= 2**62 or _many(parts, n, most):
-            return None
-        wide = np.zeros(n, np.int64)
-        for codes, levels in parts:
-            wide *= levels
-            wide += codes
-        coded = pc.dictionary_encode(pa.array(wide))
-        m = len(coded.dictionary)
-        if m > most:
-            return None
-        key = coded.indices.to_numpy().astype(np.intp)
-    first = np.zeros(m, np.intp)
-    first[key[::-1]] = np.arange(n - 1, -1, -1)
-    return key, first
-
-
-def _many(parts: list[tuple[np.ndarray, int]], n: int, most: int) -> bool:
-    """Whether a sample of the rows says that there would be more combinations than `most`."""
-    picked = np.random.default_rng(0).choice(n, min(n, 4000), replace=False)
-    wide = np.zeros(len(picked), np.int64)
-    for codes, levels in parts:
-        wide = wide * levels + codes[picked]
-    return len(np.unique(wide)) > 0.9 * len(picked) and n > len(picked)
+    groups = grouped(parts, n)
+    return None if groups is None else (groups.key, groups.first)
 
 
 def _numbers_dense(design: Design) -> Design:

@@ -133,7 +133,8 @@ class LinearEstimate(Estimate):
     def pearson_chi2(self) -> float:
         """Σ w p (y − μ̂)²/V(μ̂)."""
         total = 0.0
-        for rows in self.problem.data_rows.parts():
+        kept = self.problem.data_rows
+        for rows in (kept if getattr(kept, "alike", True) else self.problem.original).parts():
             mu, _ = means(self.problem.link, rows.eta(self._b))
             variance = self._variance(mu)
             total += float((rows.weights * rows.precision) @ ((rows.y - mu) ** 2 / variance))

@@ -180,7 +180,7 @@ def checked(extras: Mapping[str, np.ndarray | None], n: int) -> tuple[np.ndarray
     for role, least in (("weights", 0.0), ("precisions", 0.0)):
         values = extras[role]
         if values is None:
-            out.append(np.ones(n))
+            out.append(np.broadcast_to(1.0, (n,)))
             continue
         bad = values < least if role == "weights" else values <= least
         if np.any(bad):

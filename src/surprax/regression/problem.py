@@ -13,10 +13,11 @@ import scipy.linalg
 from surprax.estimate.problem import Problem
 from surprax.numerics.precision import float64_scope
 from surprax.regression.coordinates import LinearCoordinates
+from surprax.regression.grouping import is_one, tabulated
 from surprax.regression.least_squares import Triangle
 from surprax.regression.links import Link
 from surprax.regression.responses import Dispersed, Response, Shaped
-from surprax.regression.rows import Rows, Totals, bucket, distinct
+from surprax.regression.rows import Rows, Totals, bucket
 from surprax.regression.sums import ByRow, by_row, two_slopes
 
 __all__ = ["LinearProblem", "saturated", "totals_of"]
@@ -299,7 +300,7 @@ def _seen(response: Dispersed, y: Any, precision: Any) -> Any:
 
 def totals_of(response: Response, rows: Rows) -> Totals:
     """Totals of rows as they are."""
-    count = float(np.sum(rows.weights))
+    count = float(rows.n if is_one(rows.weights) else np.sum(rows.weights))
     if not isinstance(response, Dispersed):
         return Totals(count, 0.0, np.ones(1), np.array([count]))
     seen = _seen(response, rows.y, rows.precision)
@@ -309,10 +310,10 @@ def totals_of(response: Response, rows: Rows) -> Totals:
         precisions, place = np.unique(seen, return_inverse=True)
         counts = np.bincount(place, rows.weights, len(precisions))
     y, weights, precision = rows.y, rows.weights, rows.precision
-    found = distinct(y) if len(precisions) == 1 and rows.n > MANY else None
+    found = tabulated(y, weights) if len(precisions) == 1 and rows.n > MANY else None
     if found is not None:
-        y, codes = found
-        weights, precision = np.bincount(codes, weights, len(y)), np.full(len(y), precision[0])
+        y, weights = found
+        precision = np.full(len(y), precisions[0])
     with float64_scope():
         return Totals(count, response.base(y, weights, precision), precisions, counts)
 

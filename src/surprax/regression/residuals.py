@@ -39,7 +39,8 @@ def residuals(estimate: "LinearEstimate", rows: Rows, kind: str, key: Any = None
             half = _half_deviances(estimate, rows, mu)
             return np.sign(gap) * np.sqrt(2.0 * np.maximum(half, 0.0))
         case "surprise":
-            return np.asarray(from_nats(_surprises(estimate, rows, eta), unit))  # type: ignore[arg-type]
+            with float64_scope():
+                return np.asarray(from_nats(_surprises(estimate, rows, eta), unit))  # type: ignore[arg-type]
         case "quantile":
             return _quantile(estimate, rows, mu, key)
     pearson = gap * np.sqrt(rows.precision / estimate._variance(mu))
@@ -64,11 +65,17 @@ def leverages(estimate: "LinearEstimate") -> np.ndarray:
         half = np.linalg.inv(problem.triangle.R)
         A = half @ half.T
     elif linear.B is not None:
-        A = linear.B @ np.linalg.pinv(linear.B.T @ G @ linear.B, hermitian=True) @ linear.B.T
+        A = linear.B @ _inverse(linear.B.T @ G @ linear.B) @ linear.B.T
     else:
-        A = np.linalg.pinv(G, hermitian=True)
+        A = _inverse(G)
     once = np.where(rows.weights > 0, v / np.where(rows.weights > 0, rows.weights, 1.0), 0.0)
     return once * X.quadratic(A)
+
+
+def _inverse(G: np.ndarray) -> np.ndarray:
+    """Of a positive matrix, in units in which its diagonal is 1; of what it spans where it is singular."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diagonal(G), 1e-300))
+    return scale[:, None] * np.linalg.pinv(scale[:, None] * G * scale, hermitian=True) * scale
 
 
 @functools.cache

@@ -98,6 +98,11 @@ class Rows:
         return len(self.y)
 
     @property
+    def alike(self) -> bool:
+        """Whether all that a row stands for has its linear predictor."""
+        return True
+
+    @property
     def spread(self) -> np.ndarray | None:
         """Σ w p (yᵢ − y)² of the responses that a cell is of; None where rows are rows."""
         return None

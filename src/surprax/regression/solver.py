@@ -13,6 +13,7 @@ import scipy.linalg
 from surprax.estimate.newton import newton, scaled
 from surprax.estimate.report import Report, certify
 from surprax.numerics.precision import float64_scope
+from surprax.regression.links import Identity, Power
 from surprax.regression.problem import LinearProblem
 from surprax.regression.responses import Dispersed, Shaped
 from surprax.regression.rows import Rows
@@ -22,6 +23,9 @@ __all__ = ["Fit", "descend", "fitted", "start"]
 
 SAMPLE = 20_000
 """Rows that the first steps are made on, at least; a sample is taken where there are three times as many."""
+
+DIGITS = 1e-18
+"""Decrement, relative to 1 + |surprise|/100, below which steps change no digit that matters, of the Hessian's either."""
 
 STEPS = 100
 HALVINGS = 40
@@ -51,12 +55,9 @@ def fitted(problem: LinearProblem, begin: np.ndarray | None = None) -> Fit:
         z, count = _climbed(problem, begin)
         method = "Newton's method"
         value, gradient, curvature = problem.derivatives(z)
-        better = z + _step(gradient, curvature, 1e-12)  # the last digits
-        tried, slope = problem.value_and_slope(better)
-        if np.isfinite(tried) and np.max(np.abs(slope), initial=0.0) < np.max(np.abs(gradient), initial=0.0):
-            z, value, gradient = better, tried, slope
     slopes = problem.linear.slopes(z)
-    seen = (gradient, curvature, slopes)
+    unit = _units(problem, z)
+    seen = (unit * gradient, unit[:, None] * curvature * unit, slopes * unit)
     if half is not None:  # in units of standard errors, whatever the condition of X
         seen = (half.T @ gradient, np.eye(len(z)), slopes @ half)
     seconds = time.perf_counter() - began
@@ -66,6 +67,23 @@ def fitted(problem: LinearProblem, begin: np.ndarray | None = None) -> Fit:
         R = problem.triangle.R  # type: ignore[union-attr]
         report = replace(report, condition=float(np.linalg.cond(R / np.linalg.norm(R, axis=0)) ** 2))
     return Fit(z, value, curvature, report)
+
+
+def _units(problem: LinearProblem, z: np.ndarray) -> np.ndarray:
+    """By how much each free number changes the linear predictor of a typical row by as much as is natural for it: by 1 for links
+    that take logarithms of some kind, by its own size elsewhere. What is flat in these units is flat."""
+    rows = next(iter(problem.data_rows.parts()))
+    if rows.n > SAMPLE:
+        rows = rows.picked(slice(None, None, rows.n // SAMPLE))
+    linear = problem.linear
+    X = rows.design.matrix()
+    size = np.sqrt(np.mean(np.square(X if linear.B is None else X @ linear.B), axis=0))
+    natural = 1.0
+    if isinstance(problem.link, Identity | Power):
+        eta = rows.eta(linear.coefficients(z))
+        natural = float(np.sqrt(np.mean(eta**2))) or 1.0
+    unit = natural * np.sqrt(problem.dispersion(z)) / np.where(size > 0, size, 1.0)
+    return np.append(unit, 1.0) if linear.has_free_extra else unit
 
 
 def _with_extra(problem: LinearProblem, b: np.ndarray) -> np.ndarray:
@@ -79,7 +97,7 @@ def _climbed(problem: LinearProblem, begin: np.ndarray | None) -> tuple[np.ndarr
         return _with_extra(problem, b), count + steps
     z = _with_extra(problem, b)
     if problem.linear.has_free_extra:
-        end = newton(problem.derivatives, z, 1e-13 * (1.0 + 1e-2 * abs(problem.value(z))))
+        end = newton(problem.derivatives, z, DIGITS * (1.0 + 1e-2 * abs(problem.value(z))))
         return end.position, count + end.steps
     z, steps = descend(problem, z, unit=False)
     return z, count + steps
@@ -187,7 +205,7 @@ def descend(problem: LinearProblem, z: np.ndarray, *, unit: bool, nats: float | 
     value, gradient, H = problem.evaluate(z, "convex", unit=unit)
     assert H is not None
     if nats is None:
-        nats = 1e-13 * (1.0 + 1e-2 * abs(value)) if unit else 1e-12
+        nats = DIGITS * (1.0 + 1e-2 * abs(value))
     count, fresh = 1, True
     before = np.inf
     for _ in range(STEPS):
