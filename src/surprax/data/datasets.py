@@ -15,6 +15,7 @@ _LABELS: dict[str, tuple[str, ...]] = {
     "earthquakes": (),
     "engel": (),
     "nile": (),
+    "o_rings": (),
     "states": ("state",),
     "strikes": (),
     "treasury_bills": (),
@@ -25,7 +26,7 @@ def names() -> tuple[str, ...]:
     """What data sets there are, in alphabetical order.
 
     >>> names()
-    ('doctor_visits', 'earthquakes', 'engel', 'nile', 'states', 'strikes', 'treasury_bills')
+    ('doctor_visits', 'earthquakes', 'engel', 'nile', 'o_rings', 'states', 'strikes', 'treasury_bills')
     """
     return tuple(_LABELS)
 

@@ -27,6 +27,11 @@ class Profile:
         log_likelihoods: in nats, shape (m,).
         estimate: the value of the maximum.
         maximum: the log-likelihood there.
+
+    >>> import surprax as sx
+    >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+    >>> print(est.profile("concentration", [0.7, 0.8, 1.0]).signed_root.round(2))
+    [ 2.59  1.37 -0.85]
     """
 
     label: str
@@ -68,6 +73,12 @@ class Compatibility:
         values: of it, increasing, shape (m,).
         bits: s-values, −log₂ p of the likelihood-ratio test of each value, shape (m,): 0 at the estimate, 4.32 at p = .05.
         estimate: the value of the maximum.
+
+    >>> import surprax as sx
+    >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+    >>> low, high = est.confidence_interval("concentration", method="profile")
+    >>> print(est.compatibility("concentration", [low, high]).p_values.round(6))
+    [0.05 0.05]
     """
 
     label: str

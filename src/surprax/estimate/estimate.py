@@ -143,6 +143,14 @@ class Estimate:
 
         Raises:
             ValueError: where the log-likelihood is flat in some direction, or the kind needs rows that are not known.
+
+        >>> import surprax as sx
+        >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+        >>> print(est.covariance().round(4))
+        [[3.56434e+01 1.74500e-01]
+         [1.74500e-01 8.30000e-03]]
+        >>> print(est.covariance("sandwich")[1, 1].round(4))
+        0.0057
         """
         return covariances.covariance(self, kind, clusters)
 
@@ -189,6 +197,14 @@ class Estimate:
 
         Returns:
             (low, high), or a mapping of these. An end is infinite, or at the end of its domain, where the data do not bound it.
+
+        >>> import surprax as sx
+        >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+        >>> for method in ("wald", "score", "profile"):
+        ...     print(method, [round(float(end), 3) for end in est.confidence_interval("concentration", method=method)])
+        wald [0.742, 1.1]
+        score [0.759, 1.117]
+        profile [0.751, 1.109]
         """
         if not 0 < level < 1:
             raise ValueError(f"A level is a share between 0 and 1; got {level}.")
@@ -198,12 +214,15 @@ class Estimate:
 
     def held(self, label: str) -> bool:
         """Whether an element was held at a value, and not fitted."""
+        if label in self.problem.slots:
+            return label in self.problem.coordinates.fixed
         owner = next((s.name for s in self.problem.slots.values() if label in s.labels), label)
         return owner in self.problem.coordinates.fixed
 
     def spans_zero(self, label: str) -> bool:
         """Whether an element can be any number, so that 0 is a hypothesis about it like others."""
-        slot = next(s for s in self.problem.slots.values() if label in s.labels)
+        slots = self.problem.slots
+        slot = slots[label] if label in slots else next(s for s in slots.values() if label in s.labels)
         return slot.transform is REAL
 
     def profile(self, param: str, values: Any = None) -> Profile:
@@ -212,6 +231,11 @@ class Estimate:
         Args:
             param: its label.
             values: at which; None for 41 across ±3½ standard errors, or as far as the domain goes.
+
+        >>> import surprax as sx
+        >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+        >>> print(est.profile("concentration", [0.8, 0.9, 1.0]).log_likelihoods.round(2))
+        [-295.28 -294.37 -294.7 ]
         """
         return Profile.of(self, param, values)
 
@@ -219,11 +243,25 @@ class Estimate:
         """For each value of an element, how many bits of surprise the data would be if it were the true one.
 
         The s-value −log₂ p of the likelihood-ratio test of that value, by its profile (Rafi & Greenland 2020).
+
+        >>> import surprax as sx
+        >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+        >>> print(est.compatibility("concentration", [0.7, 0.8, 1.0]).bits.round(2))
+        [6.7  2.55 1.34]
         """
         return Compatibility.of(self, param, values)
 
     def bootstrap(self, key: Array, resamples: int = 999) -> np.ndarray:
-        """Parameters fitted to rows that are drawn with replacement, shape (resamples, p), in the order of `labels`."""
+        """Parameters fitted to rows that are drawn with replacement, shape (resamples, p), in the order of `labels`.
+
+        Resamples without a maximum are left out, and an error where they are more than 2 %.
+
+        >>> import surprax as sx
+        >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+        >>> fits = est.bootstrap(jax.random.key(0), 99)
+        >>> fits.shape, bool(0.05 < fits[:, 1].std() < 0.12)  # the sandwich says 0.076
+        ((99, 2), True)
+        """
         return resampling.bootstrap(self, key, resamples)
 
     # Tests.
@@ -235,21 +273,50 @@ class Estimate:
 
         Args:
             hypothesis: values by label; or a matrix R (q, p) or vector (p,), with `values` r.
+
+        >>> import surprax as sx
+        >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+        >>> print(est.wald_test({"concentration": 1.0}))
+        Wald test: chi2(1) = 0.7529, p = 0.386, 1.37 bit
+        >>> print(est.wald_test(np.array([0.0, 1.0]), 1.0))
+        Wald test: chi2(1) = 0.7529, p = 0.386, 1.37 bit
         """
         return wald(self, hypothesis, values, kind)
 
     def likelihood_ratio_test(self, other: "Estimate") -> Test:
-        """Whether this fit is better than one of a smaller model that is a special case of it (or the other way round): χ²."""
+        """Whether this fit is better than one of a smaller model that is a special case of it (or the other way round): χ².
+
+        >>> import surprax as sx
+        >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+        >>> print(est.likelihood_ratio_test(est.refit(fixed={"concentration": 1.0})))  # an exponential distribution
+        Likelihood-ratio test: chi2(1) = 0.7213, p = 0.396, 1.34 bit
+        """
         return likelihood_ratio(self, other)
 
     # Out.
 
     def summary(self, level: float = 0.95, kind: Kind = "observed") -> Summary:
-        """A table: estimates, standard errors, z, p, s-values in bits, intervals; and what the optimiser says."""
+        """A table: estimates, standard errors, z, p, s-values in bits, intervals; and what the optimiser says.
+
+        >>> import surprax as sx
+        >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+        >>> table = est.summary(kind="sandwich")  # print it
+        >>> table.columns
+        ('estimate', 'std. error', '[2.5 %', '97.5 %]')
+        >>> print(round(table["scale"]["std. error"], 3))
+        5.99
+        """
         return summary_of(self, level, kind)
 
     def to_datatree(self, key: Array, num_samples: int = 1000, num_chains: int = 4) -> Any:
-        """Draws from the normal approximation at the maximum (in free numbers: none lies outside its domain), for ArviZ."""
+        """Draws from the normal approximation at the maximum (in free numbers: none lies outside its domain), for ArviZ.
+
+        >>> import surprax as sx
+        >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+        >>> tree = est.to_datatree(jax.random.key(0), num_samples=250)
+        >>> dict(tree["posterior"].sizes), bool((tree["posterior"]["scale"] > 0).all())
+        ({'chain': 4, 'draw': 250}, True)
+        """
         home = importlib.import_module("surprax.infer.datatree")
         factor = covariances.factor(self)
         size = self.problem.size
@@ -265,7 +332,13 @@ class Estimate:
         return {name: np.stack([one[name] for one in each]) for name in self.params}
 
     def refit(self, *, fixed: Mapping[str, Any] | None = None, tied: Sequence[Sequence[str]] = ()) -> "Estimate":
-        """The same log-likelihood maximised with other parameters held or tied, from here."""
+        """The same log-likelihood maximised with other parameters held or tied, from here.
+
+        >>> import surprax as sx
+        >>> est = sx.mle(sx.Weibull, sx.data.datasets.load("strikes")["duration"])
+        >>> est.refit(fixed={"concentration": 1.0})
+        Estimate(Weibull: scale=42.6613, concentration=1; log-likelihood -294.704)
+        """
         from surprax.estimate.maximize import solved
 
         coordinates = self.problem.coordinates.holding(fixed, tied)

@@ -9,6 +9,7 @@ import numpy as np
 
 from surprax.estimate.coordinates import REAL, Coordinates, Slot, Transform, above, between
 from surprax.estimate.estimate import Estimate
+from surprax.estimate.events import Events, censoring_codes
 from surprax.estimate.maximize import solved
 from surprax.estimate.problem import Problem
 from surprax.evidence import Evidence
@@ -21,7 +22,12 @@ __all__ = ["mle_family"]
 
 
 def mle_family(
-    family: type[Distribution], data: Any, weights: Any, fixed: Mapping[str, Any], tied: Sequence[Sequence[str]]
+    family: type[Distribution],
+    data: Any,
+    weights: Any,
+    fixed: Mapping[str, Any],
+    tied: Sequence[Sequence[str]],
+    confined: tuple[Any, Any, Any] = (None, None, None),
 ) -> Estimate:
     """`mle` of a family."""
     held = {name: value for name, value in fixed.items() if name in (*family.known_parameters, *family.may_be_known)}
@@ -42,7 +48,10 @@ def mle_family(
 
     kept: Any = data
     each: Any = None
+    seen = any(part is not None for part in confined)
     if isinstance(data, Evidence):
+        if seen:
+            raise ValueError("Censoring and truncation are of observations one by one: fit these, not their evidence.")
         rows = float(np.sum(np.asarray(data.count)))
 
         def total(params: Mapping[str, Any], kept: Any) -> Any:
@@ -52,11 +61,13 @@ def mle_family(
         w = np.ones(len(x)) if w is None else np.asarray(w, np.float64)
         rows = float(w.sum())
         kept = {"x": np.asarray(x), "w": w}
-        if issubclass(family, ExponentialFamily) and has_evidence(family, held):
+        events = _events(np.asarray(x), fit, *confined) if seen else None
+        if events is None and issubclass(family, ExponentialFamily) and has_evidence(family, held):
             kept["evidence"] = family.evidence(x, None if weights is None else w, **held)
 
         def each(params: Mapping[str, Any], kept: Any) -> Any:
-            return kept["w"] * make(params).log_prob(kept["x"])
+            law = make(params)
+            return kept["w"] * (law.log_prob(kept["x"]) if events is None else events.log_prob(law))
 
         def total(params: Mapping[str, Any], kept: Any) -> Any:
             if "evidence" in kept:
@@ -68,11 +79,21 @@ def mle_family(
         problem,
         coordinates.free_numbers(values),
         method=f"{family.__name__}.fit and Newton's method",
-        expected=_expected(family, make, rows),
+        expected=None if seen else _expected(family, make, rows),
     )
     with float64_scope():
         estimate.distribution = jax.tree.map(np.asarray, make(estimate.params))
     return estimate
+
+
+def _events(x: np.ndarray, law: Distribution, censoring: Any, upper: Any, truncated: Any) -> Events:
+    if x.ndim != 1 or not hasattr(law, "log_sf"):
+        raise ValueError(
+            f"Censored or truncated observations are numbers of a family with a distribution function; {type(law).__name__} with data"
+            f" of shape {x.shape} is none."
+        )
+    codes = None if censoring is None else censoring_codes(censoring, len(x))
+    return Events.of(x, codes, upper, truncated, law.support, "x")
 
 
 def _told_as(family: type[Distribution], name: str) -> str:

@@ -22,7 +22,12 @@ class Test:
         statistic: the observed one.
         df: degrees of freedom.
         log_p: logarithm of the p-value, right far below 1e-300.
+
+    >>> print(Test("Wald test", 4.0, 1, float(st.chi2.logsf(4.0, 1))))
+    Wald test: chi2(1) = 4, p = 0.0455, 4.46 bit
     """
+
+    __test__ = False  # for pytest, which collects what is called Test
 
     name: str
     statistic: float
@@ -81,6 +86,9 @@ def wald(estimate: "Estimate", hypothesis: Mapping[str, float] | np.ndarray, val
 
 def likelihood_ratio(one: "Estimate", other: "Estimate") -> Test:
     """`Estimate.likelihood_ratio_test`."""
+    for each in (one, other):
+        if each.kind != "maximum likelihood":
+            raise ValueError(f"A likelihood-ratio test compares maxima of the likelihood; {each.problem.title} is by {each.kind}.")
     large, small = (one, other) if one.free >= other.free else (other, one)
     df = large.free - small.free
     if df == 0:

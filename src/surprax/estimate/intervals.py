@@ -26,7 +26,8 @@ def intervals(
         case "wald":
             reach = float(estimate.reference.isf(0.5 * (1.0 - level)))
             errors = np.sqrt(np.diagonal(estimate.covariance(kind)))
-            return [(estimate.theta[i] - reach * errors[i], estimate.theta[i] + reach * errors[i]) for i in places]
+            theta = estimate.theta
+            return [(float(theta[i] - reach * errors[i]), float(theta[i] + reach * errors[i])) for i in places]
         case "profile" | "likelihood-ratio":
             return [_searched(Path(estimate, label), level, _by_ratio) for label in labels]
         case "score":

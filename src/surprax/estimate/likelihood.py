@@ -20,6 +20,9 @@ def mle(
     key: Any = None,
     optimizer: Any = None,
     steps: int | None = None,
+    censoring: Any = None,
+    upper: Any = None,
+    truncated: tuple[Any, Any] | None = None,
     **model_arguments: Any,
 ) -> Estimate:
     """Maximum likelihood, with all that a fit should say.
@@ -34,6 +37,10 @@ def mle(
         tied: groups of names of parameters that have one value.
         starts, key: for a model: how many climbs, and a JAX random key for the starts after the first.
         optimizer, steps: an Optax optimiser for a model, instead of L-BFGS and Newton's method.
+        censoring: of observations of a family, one each: −1 (or "left") where it is at most x, 1 (or "right", or True) where it is
+            above x, 0 where it is x.
+        upper: the end of the interval (x, upper] that an observation lies in, one each; x itself where it is x.
+        truncated: (low, high) where only observations in (low, high] were seen at all; either may be None.
         model_arguments: keyword arguments of a model.
 
     Returns:
@@ -49,6 +56,9 @@ def mle(
     >>> low, high = est.confidence_interval("rate", method="profile")
     >>> print(f"{low:.3f} {high:.3f}")
     2.666 5.404
+    >>> failures = mle(sx.Exponential, [3.0, 8.0, 10.0, 10.0], censoring=[0, 0, 1, 1])  # two of four within 31 hours
+    >>> print(f"{failures['rate']:.4f}")
+    0.0645
     """
     if isinstance(target, type) and issubclass(target, Distribution):
         from surprax.estimate.families import mle_family
@@ -57,8 +67,10 @@ def mle(
             raise TypeError(
                 f"mle({target.__name__}, x) takes one array of observations, or evidence; got {len(data)} arguments."
             )
-        return mle_family(target, data[0], weights, dict(fixed or {}), tied)
+        return mle_family(target, data[0], weights, dict(fixed or {}), tied, (censoring, upper, truncated))
     _check_model(target, weights)
+    if censoring is not None or upper is not None or truncated is not None:
+        raise TypeError("Censoring and truncation belong into the model: numpyro.distributions has truncated and censored laws.")
     from surprax.estimate.models import fit_model
 
     return fit_model(

@@ -22,6 +22,19 @@ class Summary(Mapping[str, Mapping[str, float]]):
         columns: names of the columns.
         rows: values by label and column; NaN where there is none.
         notes: sentences below the table.
+
+    >>> import surprax as sx
+    >>> print(sx.mle(sx.Normal, [1.3, -0.2, 2.1, 0.8, 1.5]).summary())
+    Model         Normal                Log-likelihood  -5.800906
+    Method        maximum likelihood    AIC             15.60181
+    Observations  5                     BIC             14.82069
+    Std. errors   observed              Converged       yes
+    ----------------------------------------------------------------
+           estimate  std. error     z      p   bit   [2.5 %  97.5 %]
+    ----------------------------------------------------------------
+    loc         1.1     0.34525  3.19  0.001  9.44  0.42332   1.7767
+    scale   0.77201     0.24413                     0.29352   1.2505
+    ----------------------------------------------------------------
     """
 
     head: tuple[tuple[str, str], ...]
@@ -64,7 +77,7 @@ class Summary(Mapping[str, Mapping[str, float]]):
 
 def _told(column: str, value: float) -> str:
     if column == "p":
-        return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
+        return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}" if value >= 1e-300 else "<1e-300"
     return f"{value:.2f}" if column in ("z", "t", "bit") else f"{value:.5g}"
 
 
@@ -77,7 +90,8 @@ def summary_of(estimate: "Estimate", level: float, kind: str) -> Summary:
     )
     reference = estimate.reference
     ratio = "z" if reference is st.norm else "t"
-    columns = ("estimate", "std. error", ratio, "p", "bit", *ends)
+    tests = (ratio, "p", "bit") if any(map(estimate.spans_zero, estimate.labels)) else ()
+    columns = ("estimate", "std. error", *tests, *ends)
     notes = [] if estimate.converged else [f"Not a maximum: {estimate.report.reason}."]
     try:
         errors = np.sqrt(np.diagonal(estimate.covariance(kind)))  # type: ignore[arg-type]
@@ -92,16 +106,16 @@ def summary_of(estimate: "Estimate", level: float, kind: str) -> Summary:
             continue
         z = value / error if error > 0 and estimate.spans_zero(label) else np.nan
         log_p = float(np.log(2.0) + reference.logsf(abs(z)))
-        numbers = (
-            value,
-            error,
-            z,
-            np.exp(log_p),
-            max(-log_p, 0.0) / np.log(2.0),
-            value - reach * error,
-            value + reach * error,
-        )
-        rows[label] = {name: float(number) for name, number in zip(columns, numbers)}
+        numbers = {
+            "estimate": value,
+            "std. error": error,
+            ratio: z,
+            "p": np.exp(log_p),
+            "bit": max(-log_p, 0.0) / np.log(2.0),
+            ends[0]: value - reach * error,
+            ends[1]: value + reach * error,
+        }
+        rows[label] = {name: float(numbers[name]) for name in columns}
     held = [label for label in estimate.labels if estimate.held(label)]
     if held:
         notes.append(f"Held: {', '.join(held)}.")

@@ -22,7 +22,7 @@ from surprax.regression.problem import MANY, totals_of
 from surprax.regression.responses import Dispersed, NormalResponse, PoissonResponse, Response
 from surprax.regression.rows import Rows, Totals, distinct
 
-__all__ = ["Compressed", "compressed"]
+__all__ = ["WORTH", "Compressed", "compressed", "grouped", "numbers_dense"]
 
 WORTH = 2
 """Rows are put together where this makes them so many times fewer."""
@@ -62,7 +62,7 @@ def compressed(response: Response, link: Link, rows: Rows, *, linear: bool = Tru
         totals = replace(totals, within=within)
         note = f"{rows.n:,} rows → {kept.n:,} {what}"
     elif all(isinstance(block, Coded) for block in rows.design.blocks):
-        kept = replace(rows, design=_numbers_dense(rows.design))
+        kept = replace(rows, design=numbers_dense(rows.design))
     if linear and isinstance(response, NormalResponse) and isinstance(link, Identity):
         triangle = least_squares(kept)
         if triangle is not None:
@@ -108,7 +108,7 @@ def _cells(response: Response, link: Link, rows: Rows) -> tuple[Rows, float, str
         return (
             Rows(design, rows.y[first], groups.sums(None, weights), rows.precision[first], offset),
             0.0,
-            "rows that differ",
+            "distinct rows",
         )
     w = weights if plain else rows.weights * rows.precision
     total = groups.sums(None, w)
@@ -181,7 +181,7 @@ def _grouped(parts: list[tuple[np.ndarray, int]], n: int, most: int) -> tuple[np
     return None if groups is None else (groups.key, groups.first)
 
 
-def _numbers_dense(design: Design) -> Design:
+def numbers_dense(design: Design) -> Design:
     """Columns of numbers that happen to repeat, as numbers again: products of these are what BLAS is best at."""
     blocks: list[Any] = []
     columns: list[np.ndarray] = []

@@ -169,7 +169,11 @@ class Design:
         for block, places in self:
             (where,) = np.nonzero(places == j)
             if len(where):
-                return block.matrix[:, where[0]] if isinstance(block, Dense) else block.table[:, where[0]].take(block.codes)
+                return (
+                    block.matrix[:, where[0]]
+                    if isinstance(block, Dense)
+                    else block.table[:, where[0]].take(block.codes)
+                )
         raise IndexError(f"A design of {self.p} columns has none of number {j}.")
 
     def matrix(self) -> np.ndarray:

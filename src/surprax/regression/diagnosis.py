@@ -8,7 +8,7 @@ from surprax.regression.problem import LinearProblem
 from surprax.regression.responses import BinomialResponse, NegativeBinomialResponse, PoissonResponse
 from surprax.regression.rows import Rows
 
-__all__ = ["reason_without_maximum"]
+__all__ = ["ROWS", "dependent", "listed", "margin", "reason_without_maximum"]
 
 ROWS = 200_000
 """Numbers in X up to which a separating direction is looked for by linear programming."""
@@ -28,10 +28,10 @@ def reason_without_maximum(problem: LinearProblem, z: np.ndarray, found: str) ->
         zeros = [name for name, s in zip(names, size) if s == 0]
         if zeros:
             are = "s are" if len(zeros) > 1 else " is"
-            return f"the column{are} 0 in all rows: {_listed(zeros)}; leave out what has no effect to be seen", tuple(
+            return f"the column{are} 0 in all rows: {listed(zeros)}; leave out what has no effect to be seen", tuple(
                 zeros
             )
-        mixed = _dependent(G, size, names)
+        mixed = dependent(G, size, names)
         if mixed:
             return mixed
     if rows is not None:
@@ -41,7 +41,7 @@ def reason_without_maximum(problem: LinearProblem, z: np.ndarray, found: str) ->
     return found, ()
 
 
-def _dependent(G: np.ndarray, size: np.ndarray, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
+def dependent(G: np.ndarray, size: np.ndarray, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
     """Columns that are combinations of others, by a pivoted Cholesky decomposition of XᵀWX."""
     scaled = G / np.outer(size, size)
     eigenvalues, vectors = np.linalg.eigh(scaled)
@@ -107,23 +107,32 @@ def _separated(problem: LinearProblem, rows: Rows, z: np.ndarray) -> tuple[str, 
     names = problem.linear.names
     reach = np.abs(direction) * np.maximum(np.max(np.abs(X.matrix()), axis=0), 1e-300)
     used = [name for name, much in zip(names, reach) if much > 1e-6]
-    gains = A @ (found.x / size)
     if isinstance(response, BinomialResponse):
-        how = "completely" if np.all(gains > 1e-9) and not len(E) else "in part"
+        how = "completely" if not len(E) and margin(A / size) > 1e-9 else "in part"
         return (
-            f"there is separation: a combination of {_listed(used)} foretells {how} which outcomes are 0 and which are 1, so that"
+            f"there is separation: a combination of {listed(used)} foretells {how} which outcomes are 0 and which are 1, so that"
             " the likelihood rises for ever as these coefficients grow. Leave one out, collect more data, or add a penalty (or a"
             " prior: map_estimate, infer)",
             tuple(used),
         )
     return (
-        f"there is separation: a combination of {_listed(used)} picks out rows whose counts are all 0, so that the likelihood rises"
+        f"there is separation: a combination of {listed(used)} picks out rows whose counts are all 0, so that the likelihood rises"
         " for ever as their rate goes to 0. Leave one out, or add a penalty (or a prior: map_estimate, infer)",
         tuple(used),
     )
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
     if len(names) > 6:
         return f"{', '.join(names[:6])} and {len(names) - 6} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def margin(A: np.ndarray) -> float:
+    """The greatest least of A d, for d in the unit box."""
+    wide = np.append(-A, np.ones((len(A), 1)), axis=1)
+    bounds = [(-1.0, 1.0)] * A.shape[1] + [(0.0, 1.0)]
+    found = scipy.optimize.linprog(
+        np.append(np.zeros(A.shape[1]), -1.0), A_ub=wide, b_ub=np.zeros(len(A)), bounds=bounds, method="highs"
+    )
+    return float(-found.fun) if found.status == 0 else 0.0

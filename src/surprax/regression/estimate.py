@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 import scipy.stats as st
 from jax import Array
@@ -231,7 +232,8 @@ class LinearEstimate(Estimate):
         rows = self.data_rows() if new is None else new_rows(self.origins, new, offset)
         mu, _ = means(self.problem.link, rows.eta(self._b))
         with float64_scope():
-            return self.problem.response.distribution(mu, self.extra, trials)
+            law = self.problem.response.distribution(mu, self.extra, trials)
+            return jax.tree.map(np.asarray, law)
 
     def residuals(self, kind: str = "response", *, key: Array | None = None, unit: str = "bit") -> np.ndarray:
         """What the fit leaves, of each row of the data, shape (n,).
@@ -281,7 +283,7 @@ class LinearEstimate(Estimate):
         return tuple(head)
 
     def refit(self, *, fixed: Mapping[str, Any] | None = None, tied: Sequence[Sequence[str]] = ()) -> "LinearEstimate":
-        from surprax.regression.glm import estimated
+        from surprax.regression.fitting import estimated
 
         problem = self.problem.with_coordinates(self.problem.linear.holding(fixed, tied))
         return estimated(problem, self.origins)

@@ -93,8 +93,9 @@ class Grouping:
         if values is None and weights is None:
             return self._counts
         if values is None:
+            assert weights is not None
             values, weights = weights, None
-        assert values is not None
+        assert self.m is not None
         if self._hashed is not None:
             return np.bincount(self._hashed, values if weights is None else weights * values, self.m)
         total = np.zeros(self._size)

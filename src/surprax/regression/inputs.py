@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from surprax.data.errors import DataError
+from surprax.estimate.events import censoring_codes
 from surprax.regression.design import Design
 from surprax.regression.encoding import Discrete, Variable
 from surprax.regression.formulas import Recipe, required
@@ -26,12 +27,24 @@ class Extras:
         weights: how often a row occurs.
         precisions: by how much the dispersion of a row is smaller.
         trials: of binomial responses.
+        censoring: how a response was censored.
+        upper: end of the interval that a response lies in.
+        low, high: limits of what was seen at all.
     """
 
     offset: Any = None
     weights: Any = None
     precisions: Any = None
     trials: Any = None
+    censoring: Any = None
+    upper: Any = None
+    low: Any = None
+    high: Any = None
+
+    @property
+    def confined(self) -> bool:
+        """Whether responses were censored or truncated."""
+        return any(given is not None for given in (self.censoring, self.upper, self.low, self.high))
 
     def items(self) -> list[tuple[str, Any]]:
         """Pairs of a role and what was given for it."""
@@ -102,7 +115,7 @@ def _by_formula(
     variables = read_variables(data, [*responses, *covariates, *extras.columns], drop_missing=drop_missing)
     recipe = Recipe.trained(formula, variables, context, columns=available)
     found = {
-        role: numbers(variables[given], given) if isinstance(given, str) else _given(given, role, variables)
+        role: _named(variables[given], given, role) if isinstance(given, str) else _given(given, role, variables)
         for role, given in extras.items()
     }
     design = recipe.design(variables)
@@ -158,7 +171,13 @@ def _given(given: Any, role: str, variables: Variables) -> np.ndarray | None:
         array = array[variables.kept]
     if array.shape != (variables.n,):
         raise DataError(f"{role} must have one number for each of {variables.n} rows: found shape {np.shape(given)}")
+    if role == "censoring":
+        return censoring_codes(array, variables.n)
     return numbers(read_variables({role: array}, [role])[role], role)
+
+
+def _named(variable: Variable, name: str, role: str) -> np.ndarray:
+    return censoring_codes(variable.column(), len(variable)) if role == "censoring" else numbers(variable, name)
 
 
 def numbers(variable: Variable, name: str) -> np.ndarray:
@@ -168,7 +187,7 @@ def numbers(variable: Variable, name: str) -> np.ndarray:
         if variable.categorical and not all(isinstance(v, bool | np.bool_) for v in values):
             raise DataError(
                 f"{name} must hold numbers: found text or categories such as {values[0]!r}; compare with one of them,"
-                f" `({name} == {values[-1]!r})`, or choose a family for categories"
+                f" `I({name} == {values[-1]!r})`, or choose a family for categories"
             )
         return np.asarray(values, np.float64).take(variable.codes)
     return np.asarray(variable.values, np.float64)

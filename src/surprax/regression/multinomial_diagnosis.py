@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.optimize
 
-from surprax.regression.diagnosis import ROWS, _dependent, _listed
+from surprax.regression.diagnosis import ROWS, dependent, listed, margin
 from surprax.regression.multinomial_problem import MultinomialProblem
 
 __all__ = ["reason_without_maximum"]
@@ -18,10 +18,10 @@ def reason_without_maximum(problem: MultinomialProblem, found: str) -> tuple[str
         zeros = [name for name, s in zip(X.names, size) if s == 0]
         if zeros:
             are = "s are" if len(zeros) > 1 else " is"
-            return f"the column{are} 0 in all rows: {_listed(zeros)}; leave out what has no effect to be seen", tuple(
+            return f"the column{are} 0 in all rows: {listed(zeros)}; leave out what has no effect to be seen", tuple(
                 zeros
             )
-        mixed = _dependent(G, size, X.names)
+        mixed = dependent(G, size, X.names)
         if mixed:
             return mixed
     return _separated(problem) or (found, ())
@@ -58,19 +58,9 @@ def _separated(problem: MultinomialProblem) -> tuple[str, tuple[str, ...]] | Non
     direction = direction if B is None else B @ direction
     reach = np.abs(direction) * np.tile(np.maximum(np.max(np.abs(M), axis=0), 1e-300), K - 1)
     used = [name for name, much in zip(problem.linear.names, reach) if much > 1e-6]
-    how = "completely" if _margin(A) > 1e-9 else "in part"
+    how = "completely" if margin(A) > 1e-9 else "in part"
     return (
-        f"there is separation: a combination of {_listed(used)} foretells {how} which category occurs, so that the likelihood"
+        f"there is separation: a combination of {listed(used)} foretells {how} which category occurs, so that the likelihood"
         " rises for ever as these coefficients grow. Leave one out, collect more data, or add a ridge penalty (penalty=l2)",
         tuple(used),
     )
-
-
-def _margin(A: np.ndarray) -> float:
-    """The greatest least of A d, for d in the unit box."""
-    wide = np.append(-A, np.ones((len(A), 1)), axis=1)
-    bounds = [(-1.0, 1.0)] * A.shape[1] + [(0.0, 1.0)]
-    found = scipy.optimize.linprog(
-        np.append(np.zeros(A.shape[1]), -1.0), A_ub=wide, b_ub=np.zeros(len(A)), bounds=bounds, method="highs"
-    )
-    return float(-found.fun) if found.status == 0 else 0.0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,13 +11,14 @@ import numpy as np
 
 from surprax.estimate.estimate import Estimate
 from surprax.estimate.maximize import NotAMaximumWarning
+from surprax.estimate.report import certify
 from surprax.numerics.elementary import deviance
 from surprax.numerics.precision import float64_scope
 from surprax.regression import covariances
 from surprax.regression.estimate import Origins
 from surprax.regression.multinomial_diagnosis import reason_without_maximum
 from surprax.regression.multinomial_problem import CategoryRows, Cells, MultinomialProblem
-from surprax.regression.solver import SAMPLE, descend, fitted
+from surprax.regression.solver import SAMPLE, descend
 from surprax.units import Unit, from_nats
 
 __all__ = ["MultinomialEstimate", "estimated"]
@@ -24,15 +26,35 @@ __all__ = ["MultinomialEstimate", "estimated"]
 
 def estimated(problem: MultinomialProblem, origins: Origins, begin: np.ndarray | None = None) -> "MultinomialEstimate":
     """The estimate of a problem, with a warning and its reason where there is no maximum."""
-    solvable: Any = problem
+    began = time.perf_counter()
+    solvable: Any = problem  # a convex function, as those that `descend` is for
     with np.errstate(all="ignore"):
-        fit = fitted(solvable, _start(problem) if begin is None else begin)
-    report = fit.report
+        z, count = descend(solvable, _start(problem) if begin is None else begin, unit=False)
+        value, gradient, H = problem.derivatives(z)
+        step = np.linalg.lstsq(H, -gradient, rcond=1e-12)[0]  # the last digits
+        better = problem.derivatives(z + step)
+    if np.max(np.abs(better[1]), initial=0.0) < np.max(np.abs(gradient), initial=0.0):
+        z, (value, gradient, H) = z + step, better
+    unit = _units(problem)
+    seen = (unit * gradient, unit[:, None] * H * unit, problem.linear.slopes(z) * unit)
+    report = certify("Newton's method", count, time.perf_counter() - began, value, *seen, problem.linear.labels)
     if not report.converged:
         reason, about = reason_without_maximum(problem, report.reason)
         report = dataclasses.replace(report, reason=reason, flat=about or report.flat)
         warnings.warn(f"{problem.title}: {reason}.", NotAMaximumWarning, stacklevel=4)
-    return MultinomialEstimate(problem, fit.z, fit.value, fit.curvature, report, origins=origins)
+    return MultinomialEstimate(problem, z, value, H, report, origins=origins)
+
+
+def _units(problem: MultinomialProblem) -> np.ndarray:
+    """By how much each free number changes a linear predictor of a typical row by 1. What is flat in these units is flat."""
+    X, B = problem.cells.design, problem.linear.B
+    N = np.sum(problem.counts, axis=0)
+    G = X.gram(N / np.sum(N))
+    squares = np.tile(np.diagonal(G), len(problem.counts) - 1)
+    if B is not None:
+        parts = B.reshape(-1, X.p, B.shape[1])
+        squares = np.einsum("kpi,pq,kqi->i", parts, G, parts)
+    return 1.0 / np.sqrt(np.where(squares > 0, squares, 1.0))
 
 
 def _start(problem: MultinomialProblem) -> np.ndarray:
@@ -64,7 +86,7 @@ class MultinomialEstimate(Estimate):
     >>> {name: round(float(value), 4) for name, value in est.params.items()}
     {'b: Intercept': -1.6297, 'b: x': 1.0318, 'c: Intercept': -4.5189, 'c: x': 1.69}
     >>> est.classes, est.predict({"x": [2.5]}).round(4)
-    (('a', 'b', 'c'), array([[0.2811, 0.607 , 0.1119]]))
+    (('a', 'b', 'c'), array([[0.2309, 0.597 , 0.1721]]))
     """
 
     problem: MultinomialProblem
@@ -190,7 +212,8 @@ class MultinomialEstimate(Estimate):
         rows = self.problem.original
         p, log_p = self._probabilities
         if kind == "surprise":
-            return np.asarray(from_nats(-rows.picked(log_p) - rows.log_ways, unit))
+            with float64_scope():
+                return np.asarray(from_nats(-rows.picked(log_p) - rows.log_ways, unit))
         gap = rows.table() - rows.trials * p
         if kind == "pearson":
             variance = rows.trials * p * (1.0 - p)

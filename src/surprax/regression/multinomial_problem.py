@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 
 from surprax.estimate.problem import Problem
-from surprax.regression.compression import WORTH, _grouped, _numbers_dense
+from surprax.regression.compression import grouped, numbers_dense
 from surprax.regression.coordinates import LinearCoordinates
 from surprax.regression.design import Coded, Design
 from surprax.regression.rows import Totals
@@ -107,11 +107,10 @@ def cells_of(rows: CategoryRows) -> Cells:
     if not all(isinstance(block, Coded) for block in blocks):
         return Cells(rows.design, None, "")
     parts = {id(b.codes): (b.codes, len(b.table)) for b in blocks if isinstance(b, Coded) and len(b.table) > 1}
-    found = _grouped(list(parts.values()), rows.n, rows.n // WORTH)
+    found = grouped(list(parts.values()), rows.n)
     if found is None:
-        return Cells(_numbers_dense(rows.design), None, "")
-    key, first = found
-    return Cells(rows.design.rows(first), key, f"{rows.n:,} rows → {len(first):,} cells")
+        return Cells(numbers_dense(rows.design), None, "")
+    return Cells(rows.design.rows(found.first), found.key, f"{rows.n:,} rows → {found.m:,} cells")
 
 
 def softmax(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import functools
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,20 +14,17 @@ from surprax.data.errors import DataError
 from surprax.estimate.summary import Summary
 from surprax.families import Distribution, Normal
 from surprax.regression.coordinates import LinearCoordinates
-from surprax.regression.descent import Law, by_moments, by_rows, held_out, largest
+from surprax.regression.descent import Law, by_evidence, by_refits
 from surprax.regression.estimate import LinearEstimate, Origins
 from surprax.regression.inputs import Extras, read_inputs
 from surprax.regression.links import Identity, Link, link_named
-from surprax.regression.moments import Origin, centres, moments
+from surprax.regression.moments import centres
 from surprax.regression.penalized import shrunk
 from surprax.regression.responses import NormalResponse, Response
 from surprax.regression.rows import Rows
 from surprax.regression.shrinkage import Penalty
 
 __all__ = ["PenaltyPath", "penalty_path"]
-
-LEAST = 1e-3
-"""The smallest penalty of a path, of the largest; and the share of l1 by which a ridge path finds its largest."""
 
 SHOWN = 20
 
@@ -168,17 +165,17 @@ def penalty_path(
 ) -> PenaltyPath:
     """A penalised generalised linear model over a path of penalties, cross-validated if folds are given.
 
-    Minimises ½ deviance + λ·(l1_ratio·Σ|b| + ½(1 − l1_ratio)·Σb²) for each λ; the intercept is spared. λ is scikit-learn's and glum's
-    `alpha` times the number of observations; a training set is fitted with λ times its share of the observations.
+    Minimises ½ deviance + λ·(l1_ratio·Σ|b| + ½(1 − l1_ratio)·Σb²) for each λ; the intercept is spared. λ is scikit-learn's and
+    glum's `alpha` times the number of observations; a training set is fitted with λ times its share of the observations.
 
-    Normal responses with the identity link are read once, whatever the number of folds and penalties: a training set is the evidence of
-    all rows less that of its fold. Digits are kept by counting from near the means, in float64; the error of a held-out
-    deviance is that of the responses' variance, 1e-16 of it or so. Other models are fitted to the rows of each training set.
+    Normal responses with the identity link are read once, whatever the number of folds and penalties: a training set is the
+    evidence of all rows less that of its fold. Digits are kept by counting from near the means, in float64; held-out deviances are
+    then as good as 1e-16 of the responses' own variance. Other models are fitted to the rows of each training set.
 
     Args:
         l1_ratio: 1 for the lasso, 0 for ridge, between them the elastic net.
-        penalties: λ; None for `count` of them in even ratios, from the smallest at which all coefficients are 0 to a thousandth of it
-            (for less than 0.001 of l1, from the one of that share).
+        penalties: λ; None for `count` of them in even ratios, from the smallest at which all coefficients are 0 to a thousandth of
+            it (for an l1_ratio below 0.001, from that of 0.001).
         folds: into how many to deal the rows by `key`; or the label of each row's fold, shape (n,).
         key: JAX random key.
         standardize: whether the penalty is on coefficients times the standard deviations of their columns.
@@ -203,16 +200,16 @@ def penalty_path(
     >>> path.estimate("one_se").nonzero
     ('x0',)
     """
-    from surprax.regression.glm import _extra_name, _response, _rows
+    from surprax.regression.preparation import extra_name, response_of, rows_of
 
     if not 0 <= l1_ratio <= 1:
         raise ValueError(f"l1_ratio is a share, from 0 (ridge) to 1 (lasso); got {l1_ratio}.")
     extras = Extras(offset, weights, precisions, trials)
-    response = _response(family)
+    response = response_of(family)
     inputs = read_inputs(model, data, extras, intercept=intercept, drop_missing=drop_missing, context=context)
-    rows, label = _rows(response, inputs)
+    rows, label = rows_of(response, inputs)
     names = rows.design.names
-    coordinates = LinearCoordinates(names, _extra_name(response, names) if response.extra else "")
+    coordinates = LinearCoordinates(names, extra_name(response, names) if response.extra else "")
     law = Law(
         f"{response.name} model of {label}", response, link_named(response.link if link is None else link), coordinates
     )
@@ -225,68 +222,11 @@ def penalty_path(
     origins = Origins(inputs.recipe, extras, inputs.missing)
     parts = (rows, penalties, count, l1_ratio, asked)
     normal = isinstance(response, NormalResponse) and isinstance(law.link, Identity)
-    make = _by_evidence if normal else _by_refits
+    make = by_evidence if normal else by_refits
     strengths, coefficients, deviances, by_fold, amounts = make(law, *parts, codes, number, means)
     return PenaltyPath(
         names, strengths, l1_ratio, coefficients, deviances, asked.scale, by_fold, amounts, law, rows, origins
     )
-
-
-def _by_evidence(
-    law: Law, rows: Rows, penalties: Any, count: int, l1_ratio: float, asked: Penalty, codes: Any, K: int, means: Any
-) -> tuple[Any, ...]:
-    origin = Origin.of(rows, means)
-    each = moments(rows, origin, codes, max(K, 1))
-    whole = functools.reduce(lambda one, other: one + other, each)
-    strengths = _strengths(penalties, count, lambda: largest(law, rows, whole, asked, max(l1_ratio, LEAST))[0])
-    b = by_moments(whole, asked, strengths, l1_ratio)
-    out = (strengths, origin.back(b), np.array([whole.residual(one) for one in b]))
-    if not K:
-        return (*out, None, None)
-    amounts = _amounts(np.array([fold.weight for fold in each]))
-    held = [
-        [fold.residual(b) / fold.weight for b in by_moments(whole - fold, asked, strengths * share, l1_ratio)]
-        for fold, share in zip(each, 1.0 - amounts / whole.weight)
-    ]
-    return (*out, np.array(held).T, amounts)
-
-
-def _by_refits(
-    law: Law, rows: Rows, penalties: Any, count: int, l1_ratio: float, asked: Penalty, codes: Any, K: int, means: Any
-) -> tuple[Any, ...]:
-    top, begin = largest(law, rows, None, asked, max(l1_ratio, LEAST))
-    strengths = _strengths(penalties, count, lambda: top)
-    z, deviances = by_rows(law, rows, asked, strengths, l1_ratio, begin)
-    out = (strengths, z[:, : rows.design.p], deviances)
-    if not K:
-        return (*out, None, None)
-    amounts = _amounts(np.bincount(codes, rows.weights, K))
-    held = []
-    for k, share in enumerate(1.0 - amounts / np.sum(amounts)):
-        train, rest = rows.picked(np.flatnonzero(codes != k)), rows.picked(np.flatnonzero(codes == k))
-        points, _ = by_rows(law, train, asked, strengths * share, l1_ratio, begin)
-        held.append(held_out(law, rest, points) / amounts[k])
-    return (*out, np.array(held).T, amounts)
-
-
-def _amounts(weights: np.ndarray) -> np.ndarray:
-    if not np.all(weights > 0):
-        raise ValueError(f"Every fold must have rows of positive weight; fold {int(np.argmin(weights))} has none.")
-    return weights
-
-
-def _strengths(penalties: Any, count: int, top: Any) -> np.ndarray:
-    if penalties is None:
-        if count < 1:
-            raise ValueError(f"A path has at least one penalty; got count={count}.")
-        most = float(top())
-        if not most > 0:
-            raise ValueError("All coefficients are 0 without a penalty: the columns do not go with the responses.")
-        return most * np.geomspace(1.0, LEAST, count) if count > 1 else np.array([most])
-    given = np.sort(np.atleast_1d(np.asarray(penalties, np.float64)))[::-1]
-    if given.ndim != 1 or not len(given) or not np.all(np.isfinite(given) & (given >= 0)):
-        raise ValueError(f"Penalties are finite numbers that are not negative, at least one; got {penalties!r}.")
-    return given
 
 
 def _dealt(folds: Any, key: Array | None, n: int) -> tuple[np.ndarray | None, int]:

@@ -66,7 +66,7 @@ def shrunk(
     )
     origins = replace(origins, compression=small.note)
     if penalty.l1 == 0 and penalty.l2 == 0 and not penalty.bounded:
-        from surprax.regression.glm import estimated
+        from surprax.regression.fitting import estimated
 
         return estimated(problem, origins)
     return _estimate(problem, penalty, origins, begin)
@@ -75,9 +75,9 @@ def shrunk(
 def _estimate(
     problem: LinearProblem, penalty: Penalty, origins: Origins, begin: np.ndarray | None = None
 ) -> "PenalizedEstimate":
-    from surprax.regression.glm import _refuse_constant
+    from surprax.regression.fitting import refuse_constant
 
-    _refuse_constant(problem)
+    refuse_constant(problem)
     found = solved(problem, penalty, begin)
     if not found.report.converged:
         warnings.warn(f"{problem.title}: {found.report.reason}.", NotAMaximumWarning, stacklevel=5)
@@ -95,8 +95,8 @@ class PenalizedEstimate(LinearEstimate):
         free: the effective number of fitted numbers: tr (H + Λ)⁻¹ H over the coefficients that are neither 0 by the l1 penalty nor
             at a bound (of a lasso, their number: Zou, Hastie & Tibshirani 2007), and 1 for an extra parameter.
 
-    With a ridge penalty, covariances are the inverse of the penalised Hessian: those of coefficients with a normal prior of variance
-    φ/l2, and no account of the bias. With an l1 penalty, or with a coefficient at its bound, there are none.
+    With a ridge penalty, covariances are the inverse of the penalised Hessian: those of coefficients with a normal prior of
+    variance φ/l2, and no account of the bias. With an l1 penalty, or with a coefficient at its bound, there are none.
     """
 
     def __init__(self, problem: LinearProblem, found: Solution, penalty: Penalty, origins: Origins) -> None:
@@ -119,8 +119,8 @@ class PenalizedEstimate(LinearEstimate):
     def _refuse(self, what: str) -> NoReturn:
         if self.penalty.l1 > 0:
             raise ValueError(
-                f"There are no {what} with an l1 penalty, where estimates are not normally distributed: fit the chosen columns again"
-                " without it (and mind that they were chosen by the same data), or use bootstrap(key)."
+                f"There are no {what} with an l1 penalty, where estimates are not normally distributed: fit the chosen columns"
+                " again without it (and mind that they were chosen by the same data), or use bootstrap(key)."
             )
         ends = ", ".join(self.at_bounds[:6])
         raise ValueError(
@@ -128,7 +128,7 @@ class PenalizedEstimate(LinearEstimate):
             " these there (fixed=), or use bootstrap(key)."
         )
 
-    def covariance(self, kind: str = "observed", clusters: Any = None, *, dispersion: str = "pearson") -> np.ndarray:  # type: ignore[override]
+    def covariance(self, kind: str = "observed", clusters: Any = None, *, dispersion: str = "pearson") -> np.ndarray:
         """As of other estimates, with the penalised Hessian; refused with an l1 penalty, or at a bound."""
         if not self._smooth:
             self._refuse("standard errors")
@@ -183,8 +183,8 @@ class PenalizedEstimate(LinearEstimate):
     def bootstrap(self, key: Array, resamples: int = 999) -> np.ndarray:
         """Penalised fits to rows that are drawn with replacement, shape (resamples, p), in the order of `labels`.
 
-        They show how much coefficients vary, zeros among them, and not how far shrinkage has moved them: percentiles of a lasso need
-        not cover the truth, where that is 0 or small (Chatterjee & Lahiri 2011).
+        They show how much coefficients vary, zeros among them, and not how far shrinkage has moved them: percentiles of a lasso
+        need not cover the truth, where that is 0 or small (Chatterjee & Lahiri 2011).
         """
         if resamples < 2:
             raise ValueError(f"A bootstrap takes at least 2 resamples; got {resamples}.")
@@ -202,10 +202,10 @@ class PenalizedEstimate(LinearEstimate):
     def refit(self, *, fixed: Mapping[str, Any] | None = None, tied: Sequence[Sequence[str]] = ()) -> "LinearEstimate":
         """The same penalised likelihood with other parameters held or tied."""
         problem = self.problem.with_coordinates(self.problem.linear.holding(fixed, tied))
-        return _estimate(problem, self.penalty, self.origins)  # type: ignore[arg-type]
+        return _estimate(problem, self.penalty, self.origins)
 
     def _null(self) -> LinearEstimate:
-        from surprax.regression.glm import estimated
+        from surprax.regression.fitting import estimated
 
         if "Intercept" not in self.problem.linear.names:
             return super()._null()

@@ -292,18 +292,12 @@ def _constants(response: Dispersed) -> Any:
     return jax.jit(lambda y, w: jnp.sum(jnp.where(w > 0, w * response.constant(y), 0.0)))
 
 
-def _seen(response: Dispersed, y: Any, precision: Any) -> Any:
-    """The precisions of rows that `response.saturated` sees: those of the rows, unless it depends on the response as well."""
-    own = getattr(response, "precisions", None)
-    return precision if own is None else own(y, precision)
-
-
 def totals_of(response: Response, rows: Rows) -> Totals:
     """Totals of rows as they are."""
     count = float(rows.n if is_one(rows.weights) else np.sum(rows.weights))
     if not isinstance(response, Dispersed):
         return Totals(count, 0.0, np.ones(1), np.array([count]))
-    seen = _seen(response, rows.y, rows.precision)
+    seen = response.precisions(rows.y, rows.precision)
     if np.all(seen == seen[:1]):
         precisions, counts = seen[:1], np.array([count])
     else:
@@ -315,7 +309,7 @@ def totals_of(response: Response, rows: Rows) -> Totals:
         y, weights = found
         precision = np.full(len(y), precisions[0])
     with float64_scope():
-        return Totals(count, response.base(y, weights, precision), precisions, counts)
+        return Totals(count, float(weights @ response.base(y, precision)), precisions, counts)
 
 
 @functools.cache
@@ -351,7 +345,7 @@ def _extra_program(response: Response, link: Link) -> Any:
 
         def dispersed(y: Any, p: Any, eta: Any, a: Any) -> Any:
             half = response.kernel(y, eta, link) + response.constant(y)
-            log_seen = jnp.log(_seen(response, y, p))
+            log_seen = jnp.log(response.precisions(y, p))
 
             def of(a: Any) -> Any:
                 log_phi = response.log_dispersion(a)

@@ -20,7 +20,7 @@ from surprax.regression.quadratic import free, least, violations
 from surprax.regression.responses import Dispersed, NormalResponse
 from surprax.regression.rows import Rows
 from surprax.regression.solver import SAMPLE, start
-from surprax.regression.solver import _extra as extra_at
+from surprax.regression.solver import best_extra as extra_at
 
 __all__ = ["Shape", "Shrunk", "beginning", "certified", "extra_at", "shrink"]
 
@@ -97,16 +97,16 @@ def shrink(
 
 
 def beginning(problem: LinearProblem, shape: Shape) -> np.ndarray:
-    """Where to start: where an l1 penalty leaves the intercept alone, and at the fit to a sample of the rows where there are many."""
+    """Where to start: where an l1 penalty leaves the intercept alone, and at the fit to a sample of many rows."""
     rows = next(iter(problem.data_rows.parts()))
-    z = np.clip(_rough(problem, shape, rows), shape.low, shape.high)
     most = max(SAMPLE, 50 * rows.design.p)
     if rows.n < 3 * most:
-        return z
+        return np.clip(_rough(problem, shape, rows), shape.low, shape.high)
     some = rows.picked(np.sort(np.random.default_rng(0).choice(rows.n, most, replace=False)))
     share = float(np.sum(some.weights * some.precision) / np.sum(rows.weights * rows.precision))
     ridge = None if problem.ridge is None else share * problem.ridge
     part = problem.replaced(rows=some, original=some, ridge=ridge, triangle=None)
+    z = np.clip(_rough(part, shape, some), shape.low, shape.high)
     found = shrink(part, Shape(share * shape.l1, shape.low, shape.high), z, nats=1e-4).z
     unit = isinstance(problem.response, Dispersed)
     return found if np.isfinite(problem.evaluate(found, unit=unit)[0]) else z
@@ -146,22 +146,22 @@ def _descended(
         decrement = -linear - 0.5 * float(step @ (H @ step))
         last = decrement <= nats * (1.0 + 1e-2 * abs(value))
         if decrement > ENOUGH * before and not (fresh or exact or last):
-            H, fresh, before = smooth(z, "convex")[2], True, np.inf
+            H, fresh, before = _hessian(smooth, z), True, np.inf
             continue
         before, t, tried = decrement, 1.0, target
         for _ in range(HALVINGS):
             new, slope, _ = smooth(tried, "")
             count += 1
             change = new + shape.penalty(tried) - total
-            if np.isfinite(change) and np.all(np.isfinite(slope)):
-                if change <= 1e-4 * t * min(linear, 0.0) or (t == 1 and change <= 1e-13 * abs(total)):
-                    break
+            enough = change <= 1e-4 * t * min(linear, 0.0) or (t == 1 and change <= 1e-13 * abs(total))
+            if enough and np.isfinite(change) and np.all(np.isfinite(slope)):
+                break
             t *= 0.5
             tried = z + t * step
         else:
             if fresh or last:
                 break
-            H, fresh, before = smooth(z, "convex")[2], True, np.inf
+            H, fresh, before = _hessian(smooth, z), True, np.inf
             continue
         if last and not _worst(shape, tried, slope) < _worst(shape, z, gradient):
             break
@@ -169,6 +169,12 @@ def _descended(
         if last:
             break
     return Shrunk(z, value, gradient, H, count)
+
+
+def _hessian(smooth: Smooth, z: np.ndarray) -> np.ndarray:
+    H = smooth(z, "convex")[2]
+    assert H is not None
+    return H
 
 
 def _positive(H: np.ndarray) -> np.ndarray:

@@ -2,9 +2,9 @@
 
     q(b) = gᵀ(b − b₀) + ½ (b − b₀)ᵀ H (b − b₀) + Σ l1ⱼ |bⱼ|,      lowⱼ ≤ bⱼ ≤ highⱼ
 
-Coordinates that break their optimality condition are moved one at a time (coordinate descent: Friedman, Hastie & Tibshirani 2010);
-those that are free are then solved for together, by a Cholesky factor, as far as their signs and bounds hold (Lee et al. 2007). Every
-move lowers q, and the last one is a direct solution: the digits are those of H.
+Coordinates that break their optimality condition are moved one at a time (coordinate descent: Friedman, Hastie & Tibshirani 2010).
+Those that are free are then solved for together, by a Cholesky factor, as far as their signs and bounds hold (Lee et al. 2007).
+Every move lowers q, and the last one is a direct solution: the digits are those of H.
 """
 
 from typing import Any
@@ -16,8 +16,8 @@ __all__ = ["free", "least", "violations"]
 
 ROUNDS = 500
 FACES = 200
-EXACT = 1e-13
-"""Optimality conditions, in units of the slopes that they balance, below which rounding is all that is left."""
+EXACT = 1e-14
+"""Steps, of the largest coefficient in units of √H, below which rounding is all that is left."""
 
 
 def violations(b: np.ndarray, g: np.ndarray, l1: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -53,15 +53,15 @@ def least(H: np.ndarray, g: np.ndarray, l1: np.ndarray, low: np.ndarray, high: n
     root = np.sqrt(np.where(alive, diagonal, 1.0))
     tolerance = EXACT * float(np.max((np.abs(g) + l1)[alive] / root[alive], initial=0.0))
     state = _State(H, g, l1, low, high, b, alive)
-    before = np.inf
     for _ in range(ROUNDS):
+        before = state.b.copy()
         state.solve_faces()
         broken = np.where(alive, violations(state.b, state.g, l1, low, high) / root, 0.0)
-        worst = float(np.max(broken, initial=0.0))
-        if worst <= tolerance or (worst >= before and worst <= 1e4 * tolerance):
+        if np.max(broken, initial=0.0) <= max(tolerance, EXACT * float(np.max(np.abs(state.b) * root, initial=0.0))):
             break
-        before = worst
         state.sweep(np.flatnonzero(broken > tolerance))
+        if np.max(np.abs(state.b - before) * root, initial=0.0) <= EXACT * np.max(np.abs(before) * root, initial=0.0):
+            break
     return state.b
 
 

@@ -1,6 +1,6 @@
 """One column of whatever holds it, as numbers or as codes into labels, with a mask of what is missing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -18,14 +18,25 @@ __all__ = ["Raw", "read_raw"]
 @final
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """A column as read: numbers, or codes where there are labels; `missing` marks missing values (None: there are none)."""
+    """A column as read: numbers, or codes where there are labels; `missing` marks missing values (None: there are none).
+
+    Labels that were `declared`, as categories, stay where no row has them; others do not.
+    """
 
     values: np.ndarray
     labels: np.ndarray | None = None
     missing: np.ndarray | None = None
+    declared: bool = True
 
     def rows(self, picked: np.ndarray) -> "Raw":
-        return Raw(self.values[picked], self.labels)
+        """Some rows, of which none is missing."""
+        values = self.values[picked]
+        if self.labels is None or self.declared:
+            return Raw(values, self.labels)
+        kept = np.flatnonzero(np.bincount(values, minlength=len(self.labels)))
+        rank = np.zeros(len(self.labels), np.intp)
+        rank[kept] = np.arange(len(kept))
+        return Raw(narrowest(rank, len(kept))[values], self.labels[kept], declared=False)
 
     def refusal(self, origin: Origin) -> DataError:
         """The sentence that refuses the missing values."""
@@ -48,7 +59,7 @@ def read_raw(x: Any, origin: Origin) -> Raw:
     if isinstance(x, np.ma.MaskedArray):
         raw = read_raw(x.filled(0) if x.dtype.kind in "biuf" else x.data, origin)
         mask = np.ma.getmaskarray(x)
-        return Raw(raw.values, raw.labels, _either(mask, raw.missing))
+        return Raw(raw.values, raw.labels, _either(mask, raw.missing), raw.declared)
     x = x if isinstance(x, np.ndarray) or arrow.is_arrow(x) else _native(x, origin)
     if isinstance(x, Raw):
         return x
@@ -154,7 +165,7 @@ def _from_arrow(array: Any, origin: Origin) -> Raw:
     place = np.empty(len(order) + 1, np.int32)
     place[order] = np.arange(len(order))
     place[-1] = -1
-    return _coded(place[_indices(encoding)], _objects([labels[i] for i in order]))
+    return replace(_coded(place[_indices(encoding)], _objects([labels[i] for i in order])), declared=False)
 
 
 def _indices(array: Any) -> np.ndarray:

@@ -61,7 +61,8 @@ def leverages(estimate: "LinearEstimate") -> np.ndarray:
     G = X.gram(v)
     if problem.ridge is not None:
         G = G + np.diag(problem.ridge)
-    if problem.triangle is not None and linear.B is None:
+    if problem.is_triangle:
+        assert problem.triangle is not None
         half = np.linalg.inv(problem.triangle.R)
         A = half @ half.T
     elif linear.B is not None:
@@ -98,9 +99,9 @@ def _surprise_program(response: Response, link: Link) -> Any:
     if isinstance(response, Dispersed):
 
         def dispersed(y: Any, p: Any, eta: Any, a: Any) -> Any:
-            log_phi = response.log_dispersion(a) - (jnp.log(p) if response.extra else 0.0)
-            scale = jnp.exp(-log_phi) if response.extra else p
-            return (response.kernel(y, eta, link) + response.constant(y)) * scale - response.saturated(log_phi)
+            log_phi = response.log_dispersion(a)
+            half = response.kernel(y, eta, link) + response.constant(y)
+            return half * p * jnp.exp(-log_phi) - response.saturated(log_phi - jnp.log(response.precisions(y, p)))
 
         return jax.jit(dispersed)
     assert isinstance(response, Shaped)
@@ -116,10 +117,7 @@ def _surprises(estimate: "LinearEstimate", rows: Rows, eta: np.ndarray) -> np.nd
         parts = (rows.fill(rows.y), rows.fill(rows.precision), rows.fill(eta), jnp.asarray(log_extra))
         out = np.asarray(program(*parts))[: rows.n]
         if isinstance(response, Dispersed):
-            one = np.ones(1)
-            base = [response.base(y[None], one, p[None]) for y, p in zip(*np.unique([rows.y, rows.precision], axis=1))]
-            _, place = np.unique(np.stack([rows.y, rows.precision]), axis=1, return_inverse=True)
-            out = out - np.asarray(base)[place.ravel()]
+            out = out - response.base(rows.y, rows.precision)
     return out
 
 

@@ -123,12 +123,16 @@ class Dispersed(Response):
         """log φ by the logarithm of the extra parameter; 0 where there is none."""
         return 0.0 * log_extra
 
-    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
-        """What log p(y | y, φ) has that depends on y alone, summed."""
+    def base(self, y: np.ndarray, precision: np.ndarray) -> np.ndarray:
+        """What log p(y | y, φ) of each row has that depends on y alone, shape (n,)."""
         raise NotImplementedError
 
+    def precisions(self, y: Any, precision: Any) -> Any:
+        """By how much the dispersion that `saturated` sees is smaller, of each row."""
+        return precision
+
     def saturated(self, log_dispersion: Any) -> Any:
-        """The rest of it, for one row."""
+        """The rest of log p(y | y, φ), for one row."""
         return 0.0 * log_dispersion
 
 
@@ -178,8 +182,8 @@ class NormalResponse(Dispersed):
     def log_dispersion(self, log_extra: Any) -> Any:
         return 2.0 * log_extra
 
-    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
-        return 0.0
+    def base(self, y: np.ndarray, precision: np.ndarray) -> np.ndarray:
+        return np.zeros_like(y)
 
     def saturated(self, log_dispersion: Any) -> Any:
         return -0.5 * (np.log(2.0 * np.pi) + log_dispersion)
@@ -212,8 +216,8 @@ class PoissonResponse(Dispersed):
     def variance(self, mu: Any) -> Any:
         return mu
 
-    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
-        return float((weights * precision) @ np.asarray(xlogy(y, y) - y - log_gamma(y + 1.0)))
+    def base(self, y: np.ndarray, precision: np.ndarray) -> np.ndarray:
+        return precision * np.asarray(xlogy(y, y) - y - log_gamma(y + 1.0))
 
     def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
         return Poisson(mu)
@@ -243,12 +247,12 @@ class BinomialResponse(Dispersed):
     def variance(self, mu: Any) -> Any:
         return mu * (1.0 - mu)
 
-    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
+    def base(self, y: np.ndarray, precision: np.ndarray) -> np.ndarray:
         if np.all((y == 0) | (y == 1)):
-            return 0.0
+            return np.zeros_like(y)
         k, rest = y * precision, (1.0 - y) * precision
         ways = log_gamma(precision + 1.0) - log_gamma(k + 1.0) - log_gamma(rest + 1.0)
-        return float(weights @ np.asarray(ways + precision * self.constant(y)))
+        return np.asarray(ways + precision * self.constant(y))
 
     def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
         return Bernoulli(mu) if trials is None else Binomial(trials, mu)
@@ -281,8 +285,8 @@ class GammaResponse(Dispersed):
     def log_dispersion(self, log_extra: Any) -> Any:
         return -log_extra
 
-    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
-        return float(-(weights @ np.log(y)))
+    def base(self, y: np.ndarray, precision: np.ndarray) -> np.ndarray:
+        return -np.log(y)
 
     def saturated(self, log_dispersion: Any) -> Any:
         a = jnp.exp(-log_dispersion)
@@ -319,8 +323,8 @@ class InverseGaussianResponse(Dispersed):
     def log_dispersion(self, log_extra: Any) -> Any:
         return -log_extra
 
-    def base(self, y: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> float:
-        return float(-1.5 * (weights @ np.log(y)))
+    def base(self, y: np.ndarray, precision: np.ndarray) -> np.ndarray:
+        return -1.5 * np.log(y)
 
     def saturated(self, log_dispersion: Any) -> Any:
         return -0.5 * (np.log(2.0 * np.pi) + log_dispersion)

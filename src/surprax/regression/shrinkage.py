@@ -76,14 +76,14 @@ class Penalty:
             if not len(used):
                 if not self.low[j] <= at <= self.high[j]:
                     raise ValueError(
-                        f"{name} is held at {at:g}, outside of its bounds, {self.low[j]:g} and {self.high[j]:g}; change one of them."
+                        f"{name} is held at {at:g}, outside of its bounds, {self.low[j]:g} and {self.high[j]:g}; change one."
                     )
                 continue
             if len(used) > 1 or at != 0.0:
                 raise ValueError(
-                    f"An l1 penalty and bounds go with coefficients that are held, tied, or multiples of one another; {name} depends on"
-                    " others by an equation. Use a ridge penalty without bounds, penalty=(0, l2), or write the model in terms of"
-                    " coefficients that obey the equation."
+                    f"An l1 penalty and bounds go with coefficients that are held, tied, or multiples of one another; {name}"
+                    " depends on others by an equation. Use a ridge penalty without bounds, penalty=(0, l2), or write the model in"
+                    " terms of coefficients that obey the equation."
                 )
             k, times = used[0], row[used[0]]
             total[k] += l1[j] * abs(times)

@@ -19,7 +19,7 @@ from surprax.regression.responses import Dispersed, Shaped
 from surprax.regression.rows import Rows
 from surprax.regression.sums import means
 
-__all__ = ["Fit", "descend", "fitted", "start"]
+__all__ = ["Fit", "best_extra", "descend", "fitted", "start"]
 
 SAMPLE = 20_000
 """Rows that the first steps are made on, at least; a sample is taken where there are three times as many."""
@@ -87,36 +87,46 @@ def _units(problem: LinearProblem, z: np.ndarray) -> np.ndarray:
 
 
 def _with_extra(problem: LinearProblem, b: np.ndarray) -> np.ndarray:
-    return np.append(b, _extra(problem, b)) if problem.linear.has_free_extra else b
+    return np.append(b, best_extra(problem, b)) if problem.linear.has_free_extra else b
 
 
 def _climbed(problem: LinearProblem, begin: np.ndarray | None) -> tuple[np.ndarray, int]:
-    b, count = (begin, 0) if begin is not None else _from_sample(problem)
-    if isinstance(problem.response, Dispersed):
-        b, steps = descend(problem, b, unit=True)
-        return _with_extra(problem, b), count + steps
-    z = _with_extra(problem, b)
-    if problem.linear.has_free_extra:
-        end = newton(problem.derivatives, z, DIGITS * (1.0 + 1e-2 * abs(problem.value(z))))
-        return end.position, count + end.steps
-    z, steps = descend(problem, z, unit=False)
-    return z, count + steps
+    some = _sampled(problem)
+    dispersed = isinstance(problem.response, Dispersed)
+    b = start(some, next(iter(some.data_rows.parts()))) if begin is None else begin
+    if not dispersed and problem.linear.has_free_extra:
+        z, count = np.append(b, best_extra(some, b)), 0
+        if some is not problem:
+            z, _ = _joint(some, z, 1e-2)
+        z, count = _joint(problem, z, DIGITS * (1.0 + 1e-2 * abs(problem.value(z))))
+        return z, count
+    if begin is None and some is not problem:
+        b, _ = descend(some, b, unit=True, nats=1e-2)
+    b, count = descend(problem, b, unit=dispersed)
+    return _with_extra(problem, b), count
 
 
-def _from_sample(problem: LinearProblem) -> tuple[np.ndarray, int]:
-    """Coefficients to start from: those of a sample of the rows, where there are many."""
+def _joint(problem: LinearProblem, z: np.ndarray, nats: float) -> tuple[np.ndarray, int]:
+    """Newton's method for coefficients and the extra parameter together, in natural units."""
+    unit = _units(problem, z)
+
+    def evaluate(u: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        value, gradient, curvature = problem.derivatives(u * unit)
+        return value, unit * gradient, unit[:, None] * curvature * unit
+
+    end = newton(evaluate, z / unit, nats)
+    return end.position * unit, end.steps
+
+
+def _sampled(problem: LinearProblem) -> LinearProblem:
+    """The problem of a sample of the rows, where there are many; the problem itself elsewhere."""
     rows = next(iter(problem.data_rows.parts()))
     most = max(SAMPLE, 50 * rows.design.p)
     if rows.n < 3 * most and rows is problem.data_rows:
-        return start(problem, rows), 0
+        return problem
     if rows.n > most:
         rows = rows.picked(np.sort(np.random.default_rng(0).choice(rows.n, most, replace=False)))
-    some = problem.replaced(rows=rows, original=rows)
-    begin = start(some, rows)
-    try:
-        return descend(some, begin, unit=True, nats=1e-2)[0], 0
-    except np.linalg.LinAlgError:
-        return begin, 0
+    return problem.replaced(rows=rows, original=rows)
 
 
 def start(problem: LinearProblem, rows: Rows) -> np.ndarray:
@@ -159,7 +169,7 @@ def _variance(problem: LinearProblem, mu: np.ndarray) -> np.ndarray:
         return np.asarray(response.variance_of(mu, 1.0))
 
 
-def _extra(problem: LinearProblem, b: np.ndarray) -> float:
+def best_extra(problem: LinearProblem, b: np.ndarray) -> float:
     """Logarithm of the extra parameter at coefficients b: the best one where it separates, one by moments otherwise."""
     response = problem.response
     rows = problem.data_rows

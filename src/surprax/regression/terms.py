@@ -5,6 +5,7 @@ Factors that learn from the data, such as `center(x)`, learn from all rows.
 """
 
 import functools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -61,6 +62,11 @@ class Terms:
     def _ends(self) -> np.ndarray:
         """Where the columns of each term begin, and where the last ones end."""
         return np.cumsum([0, *(len(one.columns) for one in self.spec.structure or [])])
+
+    @functools.cached_property
+    def _tables(self) -> dict[tuple[int | str, ...], tuple[np.ndarray, Sequence[np.ndarray], Sequence[np.ndarray]]]:
+        """Tables of terms, by their places and discrete variables: blocks of a file share them."""
+        return {}
 
     def discrete(self, variables: Variables) -> bool:
         """Whether every column depends on a row through discrete variables only."""
@@ -155,8 +161,7 @@ class Terms:
         joined = any(len(piece.names) > 1 for i in members for piece in self.pieces[i])
         codes, levels = combined(list(chosen.values()), variables.n, observed=joined)
         part, places = self._part(members)
-        frame = frame_of_values(chosen, levels).assign(**{name: 1.0 for name in names if name not in chosen})
-        table = np.asarray(evaluated(part, frame, self.text, self.context), np.float64).reshape(len(frame), len(places))
+        table = self._table(part, members, names, chosen, levels)
         bad = ~np.isfinite(table)
         if bad.any():  # combinations that do not occur may have no value
             bad &= (np.bincount(codes, minlength=len(table)) > 0)[:, None]
@@ -166,6 +171,27 @@ class Terms:
                 raise self._not_finite(places[j], table[codes[rows[0]], j], int(rows[0]), len(rows), variables)
             table = np.where(np.isfinite(table), table, 0.0)
         return Coded(codes, table), places
+
+    def _table(
+        self,
+        part: ModelSpec,
+        members: list[int],
+        names: Sequence[str],
+        chosen: Mapping[str, Discrete],
+        levels: Sequence[np.ndarray],
+    ) -> np.ndarray:
+        """The columns of some terms at combinations of values; those of the last time, if these are the same."""
+        key: tuple[int | str, ...] = (*members, *chosen)
+        values = [one.values for one in chosen.values()]
+        if key in self._tables:
+            table, old_values, old_levels = self._tables[key]
+            if all(map(operator.is_, values, old_values)) and all(map(np.array_equal, levels, old_levels)):
+                return table
+        frame = frame_of_values(chosen, levels).assign(**{name: 1.0 for name in names if name not in chosen})
+        found = np.asarray(evaluated(part, frame, self.text, self.context), np.float64)
+        table = found.reshape(len(frame), found.size // max(len(frame), 1))
+        self._tables[key] = table, values, levels
+        return table
 
     def _written(
         self,

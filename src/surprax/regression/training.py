@@ -4,7 +4,7 @@ A factor learns its categories, and what transforms such as `center(x)` remember
 occur; transforms see every row, because a mean or a quantile weighs each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,22 @@ from surprax.regression.syntax import Context, Piece, pieces
 from surprax.regression.terms import Terms
 from surprax.regression.variables import Variables
 
-__all__ = ["trained"]
+__all__ = ["Whole", "trained"]
 
 CATEGORIES = 20_000
 """A term of more columns is refused."""
 
 
-def trained(text: str, terms: Sequence[Term], variables: Variables, context: Context) -> Terms:
+type Whole = Callable[[Sequence[str]], Variables]
+
+
+def trained(
+    text: str, terms: Sequence[Term], variables: Variables, context: Context, whole: Whole | None = None
+) -> Terms:
     """The terms of one side of the formula `text`, trained on all rows of the variables.
+
+    Where the variables have some rows only, though all values of the discrete ones, `whole` reads all rows of some columns for
+    the factors that have to see them.
 
     Raises `ValueError`, one sentence, where a term cannot be computed or would have too many columns.
     """
@@ -39,7 +47,7 @@ def trained(text: str, terms: Sequence[Term], variables: Variables, context: Con
     encoders: dict[str, Any] = {}
     known: dict[str, np.ndarray] = {}
     for piece in distinct.values():
-        if (state := _learnt(piece, columns, draft, variables.n)) is not None:
+        if (state := _learnt(piece, columns, draft, variables.n, whole)) is not None:
             transforms |= state.transform_state
             encoders |= state.encoder_state
         if piece.source and not piece.open and piece.factor.expr in encoders:
@@ -53,7 +61,9 @@ def trained(text: str, terms: Sequence[Term], variables: Variables, context: Con
     return Terms(text, spec, of_terms, known, categorical, context)
 
 
-def _learnt(piece: Piece, columns: Mapping[str, Variable], draft: Terms, n: int) -> ModelSpec | None:
+def _learnt(
+    piece: Piece, columns: Mapping[str, Variable], draft: Terms, n: int, whole: Whole | None
+) -> ModelSpec | None:
     """What a factor learns from all rows; None if nothing."""
     if piece.is_column and piece.source not in draft.categorical:
         return None
@@ -62,7 +72,11 @@ def _learnt(piece: Piece, columns: Mapping[str, Variable], draft: Terms, n: int)
     if piece.source in discrete and not piece.open:
         values = discrete[piece.source].values.tolist()
         return spec.update(encoder_state={piece.factor.expr: (Factor.Kind.CATEGORICAL, {"categories": values})})
-    if piece.stateful or not piece.rowwise or (piece.categories and len(discrete) < len(piece.names)):
+    scattered = piece.categories and (len(discrete) < len(piece.names) or (whole is not None and len(piece.names) > 1))
+    if piece.stateful or not piece.rowwise or scattered:
+        if whole is not None:
+            columns = all_rows = whole(piece.names)
+            n = all_rows.n
         frame = frame_of_rows(columns, piece.names, slice(0, n))
     elif len(discrete) < len(piece.names):
         return None

@@ -104,19 +104,20 @@ def _tabulated(power: float, log_t: Any) -> tuple[Any, Any, Any]:
     low, width, coefficients = _table(power)
     place = (log_t - low) / width
     panel = jnp.clip(jnp.floor(place), 0, coefficients.shape[2] - 1)
-    x = 2.0 * (place - panel) - 1.0
+    x = (2.0 * (place - panel) - 1.0)[None]
     table, panel = jnp.asarray(coefficients, log_t.dtype), panel.astype(int)
 
     def clenshaw(k: Any, carry: Any) -> Any:
         last, before = carry
         return jnp.take(table[NODES - 1 - k], panel, axis=1) + 2.0 * x * last - before, last
 
-    zero = jnp.zeros((3, *jnp.shape(x)), log_t.dtype)
+    zero = jnp.zeros((3, *jnp.shape(place)), log_t.dtype)
     last, before = jax.lax.fori_loop(0, NODES - 1, clenshaw, (zero, zero))
     value, first, second = jnp.take(table[0], panel, axis=1) + x * last - before
     return value + 0.5 * (log_t - np.log(2.0 * np.pi)), first + 0.5, second
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def _all(power: float, log_t: Any) -> tuple[Any, Any, Any]:
     """S and its derivatives, each by the formula that is best there; 0 at t = 0, which is y = 0."""
     large = log_t > np.log(_largest(power))
@@ -127,11 +128,10 @@ def _all(power: float, log_t: Any) -> tuple[Any, Any, Any]:
         small = safe < np.log(SMALL * (2.0 - power))
         one = jnp.ones_like(safe)
         few = _sums(power, jnp.where(small, safe, -9.0), one, one, FEW, one)
-        middle = tuple(jnp.where(small, f, m) for f, m in zip(few, _tabulated(power, safe)))  # type: ignore[assignment]
+        middle = tuple(jnp.where(small, f, m) for f, m in zip(few, _tabulated(power, safe)))
     far = _leading(power, jnp.where(large, log_t, np.log(LARGE)))
-    return tuple(  # type: ignore[return-value]
-        jnp.where(log_t == -jnp.inf, 0.0, jnp.where(large, f, m)) for f, m in zip(far, middle)
-    )
+    value, first, second = (jnp.where(log_t == -jnp.inf, 0.0, jnp.where(large, f, m)) for f, m in zip(far, middle))
+    return value, first, second
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
