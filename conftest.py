@@ -17,6 +17,8 @@ os.environ.setdefault("SURPRAX_CACHE", "off")  # programs of the command line st
 if cache := os.environ.get("SURPRAX_TEST_CACHE", str(Path(__file__).parent / ".pytest_cache" / "xla")):
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+# Both cores are busy with tests: a program that is split to be compiled on several takes some 5 % more of their time.
+os.environ["XLA_FLAGS"] = f"--xla_cpu_parallel_codegen_split_count=1 {os.environ.get('XLA_FLAGS', '')}".strip()
 
 # Oracles compute with this many digits unless a test says otherwise, for itself alone (mpmath.workdps).
 DIGITS = 80

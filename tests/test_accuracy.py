@@ -175,7 +175,16 @@ def test_the_integral_of_a_divergence_is_the_closed_form_where_there_is_one():
         assert mp.almosteq(got, mp.log(mp.mpf((2 + 5) ** 2 + (1 - 3) ** 2) / (4 * 2 * 5)), 1e-12)
 
 
-@each_family
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            n, marks=[pytest.mark.xdist_group(f"accuracy {n}"), *([] if n in WHOLE else [pytest.mark.thorough])]
+        )
+        for n in FAMILIES
+        if n in ORACLES
+    ],
+)
 def test_the_tails_rise_by_the_density(name):
     oracle = ORACLES[name]
     if oracle.log_tails is None:

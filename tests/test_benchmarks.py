@@ -61,13 +61,42 @@ FEW = {
         "models/float32/gamma-1e7",
     ),
 }
-PEERS = {"efax": "efax", "hmmlearn": "hmmlearn.hmm", "dynamax": "dynamax.hidden_markov_model"}
+PEERS = {"glum": "glum", "efax": "efax", "hmmlearn": "hmmlearn.hmm", "dynamax": "dynamax.hidden_markov_model"}
 """Peers that tests do without: what names of cases end in, and the module."""
 BESIDE_PEERS = [case for case in CASES if case.name.rpartition("-")[2] in PEERS]
 TRIED = [case for case in CASES if case.name in FEW.get(case.group, (case.name,)) and case not in BESIDE_PEERS]
+AT_LENGTH = {
+    "families/wishart/eager",
+    "gradients/negative-binomial/direct",
+    "log-density/negative-binomial/log_likelihood",
+    "mixtures/normals-1e6x4",
+    "mixtures/normals-1e6x4-settled",
+    "models/effective/eight-schools",
+    "models/gradient/interaction",
+    "models/run/iid-gamma-1e6",
+    "models/run/grouped-linear-1e7",
+    "expectation/dirichlet",
+    "models/float32/gamma-1e7",
+    "models/gradient/grouped-poisson",
+    "play/again",
+    "dispatch/beta",
+    "settings/studentt",
+    *(f"mle/{name}" for name in ("studentt", "laplace", "logistic", "cauchy", "gumbel", "uniform", "negativebinomial")),
+}
+"""Cases that compile most, of which a like one stays: tried in thorough runs."""
 
 
-@pytest.mark.parametrize("case", BESIDE_PEERS, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case,
+            id=case.name,
+            marks=[pytest.mark.thorough] if case.name.startswith(("chains/states", "chains/likelihood-5")) else [],
+        )
+        for case in BESIDE_PEERS
+    ],
+)
 def test_a_peer_that_is_not_installed_is_asked_for(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     peer = case.name.rpartition("-")[2]
     monkeypatch.setitem(sys.modules, PEERS[peer], None)
@@ -75,7 +104,13 @@ def test_a_peer_that_is_not_installed_is_asked_for(case: Case, monkeypatch: pyte
         harness.run_case(case, Effort.least(repeats=0))
 
 
-@pytest.mark.parametrize("case", TRIED, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=[pytest.mark.thorough] if case.name in AT_LENGTH else [])
+        for case in TRIED
+    ],
+)
 def test_answers_are_those_of_the_oracle(case: Case, shared_programs: None) -> None:
     with jax.numpy_rank_promotion("allow"):  # NumPyro's vectors need it
         record = harness.run_case(case, Effort.least(repeats=0))

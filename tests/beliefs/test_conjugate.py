@@ -26,6 +26,15 @@ _one_of_each_prior = [
     for name, p in {type(s.prior).__name__: p for s, p in zip(SETTINGS, _numbers)}.items()
 ]
 """A pair for each family of beliefs; those not named are differentiated in thorough runs only."""
+few = pytest.mark.parametrize(
+    "number",
+    [
+        p
+        if type(s.prior).__name__ in _QUICK
+        else pytest.param(*p.values, id=p.id, marks=[*p.marks, pytest.mark.thorough])
+        for s, p in zip(SETTINGS, _numbers)
+    ],
+)
 
 
 @pytest.fixture
@@ -169,7 +178,7 @@ def test_no_evidence_leaves_the_prior(number, float64):
 DRAWS = 99
 
 
-@each
+@few
 def test_simulation_based_calibration(number, float64):
     """A value drawn from the prior is a draw from the posterior of the data that it makes: its ranks are uniform."""
     w = world(number)

@@ -25,16 +25,36 @@ PAIRS = [pair for cases in by_family().values() for pair in itertools.pairwise(c
 """Neighbours within a family."""
 
 
-def grouped(items, first, *quick):
+COSTLY = frozenset(
+    {
+        "Beta",
+        "BetaBinomial",
+        "BetaNegativeBinomial",
+        "Binomial",
+        "Chi",
+        "ChiSquared",
+        "ConwayMaxwellPoisson",
+        "GeneralizedBetaPrime",
+        "InverseGamma",
+        "LogStudentT",
+        "Lomax",
+        "NegativeBinomial",
+        "Zeta",
+    }
+)
+"""Families that take longest to compile: where a test leaves them out, files of their own try the like at harder points."""
+
+
+def grouped(items, first, *quick, slow=frozenset()):
     """Parameters of a test, the cases of a family on one worker: they share what it has compiled.
 
-    Where families are named, all others are tried in thorough runs only.
+    Where families are named, all others are tried in thorough runs only, and so are the slow ones.
     """
 
     def parameter(item):
         name = type(first(item).make()).__name__
-        slow = [pytest.mark.thorough] if quick and name not in quick else []
-        return pytest.param(item, id=str(first(item)), marks=[pytest.mark.xdist_group(name), *slow])
+        marks = [pytest.mark.thorough] if (quick and name not in quick) or name in slow else []
+        return pytest.param(item, id=str(first(item)), marks=[pytest.mark.xdist_group(name), *marks])
 
     return [parameter(item) for item in items]
 

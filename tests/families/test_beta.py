@@ -8,12 +8,10 @@ import mpmath as mp
 import numpy as np
 import pytest
 import scipy.stats as st
+from tests.families.precisions import each_dtype
 
 from surprax.families.beta import Beta
 from surprax.families.outcomes import Reason
-
-DTYPES = (np.float32, np.float64)
-each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 
 
 @each_dtype

@@ -8,6 +8,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 from scipy.special import gammaln
+from tests.families.precisions import each_dtype
 from tests.numerics.oracle import Case, check, log_grid
 
 from surprax.families import Bernoulli, Binomial, Geometric, NegativeBinomial, Poisson
@@ -105,7 +106,7 @@ def log_series(method):
     return lambda x, logits: getattr(Logarithmic._of(logits=logits), method)(x)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_dtype
 @pytest.mark.parametrize(
     "case",
     [
@@ -132,7 +133,7 @@ def test_logarithmic_information_has_its_digits(case, dtype):
     check(case, dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_dtype
 @pytest.mark.parametrize(
     ("method", "value", "slope"),
     [
@@ -170,7 +171,7 @@ def digamma_change(a, k):
     return mp.psi(0, a + k) - mp.psi(0, a)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_dtype
 @pytest.mark.parametrize(
     "case",
     [
@@ -234,7 +235,7 @@ def test_beta_binomial_sums_are_those_over_all_numbers(a, b, n, single):
         np.testing.assert_allclose(d.sf(at.astype(float)), above[at], rtol=tolerance)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_dtype
 def test_tail_of_a_beta_geometric_distribution_is_a_ratio_of_beta_functions(dtype):
     """P(X > x) = B(a, b + x + 1)/B(a, b) for one success, and also with b and r changed over."""
     weights = np.array([0.25, 1.5, 6.0, 40.0, 0.5, 2.0]), np.array([0.5, 8.0, 1024.0, 2.0**20, 3.0, 2.0**14])

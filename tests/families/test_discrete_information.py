@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+from tests.families.precisions import each_dtype
 
 from surprax.families.bernoulli import Bernoulli
 from surprax.families.binomial import Binomial
@@ -13,8 +14,6 @@ from surprax.families.discrete import lattice
 from surprax.families.geometric import Geometric
 from surprax.families.negative_binomial import NegativeBinomial
 from surprax.families.poisson import Poisson
-
-PRECISIONS = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +42,7 @@ def direct(d, most, chunk=1 << 16):
 # Entropy.
 
 
-@PRECISIONS
+@each_dtype
 def test_entropy_is_the_sum_over_all_counts(dtype):
     """One batch for each family: narrow laws, wide laws that keep clear of 0, and wide ones crowded at 0."""
     batches = [
@@ -65,7 +64,7 @@ def test_entropy_is_the_sum_over_all_counts(dtype):
             assert got[i] == pytest.approx(truth, rel=8 * float(np.finfo(dtype).eps)), batch[i]
 
 
-@PRECISIONS
+@each_dtype
 def test_entropy_of_enormous_counts_is_that_of_the_normal(dtype):
     for rate in (1e7, 1e9, 1e12, 1e20, 1e30):
         series = 0.5 * np.log(2 * np.pi * np.e * rate) - 1 / (12 * rate)
@@ -75,7 +74,7 @@ def test_entropy_of_enormous_counts_is_that_of_the_normal(dtype):
     assert got == pytest.approx(1 + np.log(1e9 + 0.5), rel=4 * float(np.finfo(dtype).eps))
 
 
-@PRECISIONS
+@each_dtype
 def test_geometric_is_the_negative_binomial_of_concentration_one(dtype):
     for p in (0.9, 0.3, 1e-3):
         g, d = Geometric(dtype(p)), NegativeBinomial(dtype((1 - p) / p), dtype(1.0))
@@ -84,7 +83,7 @@ def test_geometric_is_the_negative_binomial_of_concentration_one(dtype):
     np.testing.assert_allclose(Geometric(dtype(0.3)).entropy(), trial.entropy() / trial.probs, rtol=1e-6)
 
 
-@PRECISIONS
+@each_dtype
 def test_slope_of_the_entropy(dtype):
     """d/dθ by the difference quotient of float64."""
     h = 1e-4
@@ -117,7 +116,7 @@ def test_lattice_sums_whole_numbers():
 # Divergence.
 
 
-@PRECISIONS
+@each_dtype
 def test_divergence_of_trials_is_right_to_rounding(dtype):
     eps, pairs = np.finfo(dtype).eps, []
     for own in (-40.0, -3.0, -0.2, 0.0, 1.5, 15.0):
@@ -136,7 +135,7 @@ def test_divergence_of_trials_is_right_to_rounding(dtype):
             assert abs(exactly(got) - slope) <= 4 * eps * abs(slope)
 
 
-@PRECISIONS
+@each_dtype
 def test_divergences_that_rest_on_one_trial(dtype):
     p, q = Bernoulli(dtype(0.3)), Bernoulli(dtype(0.301))
     one = float(p.kl(q))
@@ -147,7 +146,7 @@ def test_divergences_that_rest_on_one_trial(dtype):
     ) == pytest.approx(one, rel=2e-3 if dtype is np.float32 else 1e-9)
 
 
-@PRECISIONS
+@each_dtype
 def test_divergence_of_negative_binomials_is_right_to_rounding(dtype):
     def log_mass(k, m, r):
         return mp.loggamma(k + r) - mp.loggamma(r) - mp.loggamma(k + 1) - r * mp.log1p(m / r) - k * mp.log1p(r / m)
@@ -167,7 +166,7 @@ def test_divergence_of_negative_binomials_is_right_to_rounding(dtype):
         assert abs(exactly(got[i]) - truth) <= 32 * np.finfo(dtype).eps * truth, (own[i], other[i])
 
 
-@PRECISIONS
+@each_dtype
 def test_divergence_at_one_concentration_has_a_closed_form(dtype):
     for m, n, r in ((3.0, 3.01, 2.0), (3.0, 30.0, 2.0), (1e6, 1.001e6, 1e-3), (5.0, 4.0, 1e8), (1e5, 1e4, 50.0)):
         p, q = NegativeBinomial(dtype(m), dtype(r)), NegativeBinomial(dtype(n), dtype(r))
@@ -178,7 +177,7 @@ def test_divergence_at_one_concentration_has_a_closed_form(dtype):
         np.testing.assert_allclose(closed, (n - m) / n / (1 + n / r), rtol=1e-3 if dtype is np.float32 else 1e-12)
 
 
-@PRECISIONS
+@each_dtype
 def test_divergence_between_numbers_of_trials(dtype):
     """Finite where the other allows as many successes, and then a plain sum."""
     p, q = Binomial(4, dtype(0.3)), Binomial(6, dtype(0.5))
@@ -191,7 +190,7 @@ def test_divergence_between_numbers_of_trials(dtype):
     np.testing.assert_allclose(batch, [float(p.kl(Binomial(4, dtype(0.5)))), float(p.kl(q)), np.inf], rtol=1e-5)
 
 
-@PRECISIONS
+@each_dtype
 def test_impossible_events_cost_infinity_and_certain_ones_nothing(dtype):
     for make in (Bernoulli, lambda p: Binomial(3, p), lambda p: Categorical(jnp.stack([p, 1 - p]))):
         zero, half, one = (make(jnp.asarray(v, dtype)) for v in (0.0, 0.5, 1.0))
@@ -208,7 +207,7 @@ def test_impossible_events_cost_infinity_and_certain_ones_nothing(dtype):
 # Categories.
 
 
-@PRECISIONS
+@each_dtype
 def test_entropy_and_divergence_of_impossible_categories(dtype):
     """Both are finite, and so are their slopes."""
     p, q = np.array([0.5, 0.0, 0.5], dtype), np.array([0.25, 0.25, 0.5], dtype)
@@ -223,7 +222,7 @@ def test_entropy_and_divergence_of_impossible_categories(dtype):
     assert np.all(np.isfinite(jax.grad(lambda s: Categorical(logits=s).log_cdf(1.0))(logits)))
 
 
-@PRECISIONS
+@each_dtype
 def test_divergence_of_categories_near_equality(dtype):
     rng, eps = np.random.default_rng(0), np.finfo(dtype).eps
     for size in (1e-5, 1e-2, 1.0, 10.0):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+from tests.families.precisions import each_dtype
 
 from surprax.families.bernoulli import Bernoulli
 from surprax.families.binomial import Binomial
@@ -15,7 +16,6 @@ from surprax.families.geometric import Geometric
 from surprax.families.negative_binomial import NegativeBinomial
 from surprax.families.poisson import Poisson
 
-PRECISIONS = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 LOGITS = (-60.0, -12.0, -3.0, -0.3, 0.0, 0.01, 2.0, 30.0)
 
 
@@ -91,7 +91,7 @@ def grid(name, dtype):
     return cls, oracle, dict(zip(cls.parameters, leaves)), x, exact
 
 
-@PRECISIONS
+@each_dtype
 @pytest.mark.parametrize("name", GRIDS)
 def test_log_mass_is_right_to_rounding(name, dtype):
     cls, oracle, leaves, x, exact = grid(name, dtype)
@@ -103,7 +103,7 @@ def test_log_mass_is_right_to_rounding(name, dtype):
         assert abs(mp.mpf(float(value)) - truth) <= 2 * unit, (name, row, value)
 
 
-@PRECISIONS
+@each_dtype
 @pytest.mark.parametrize("name", ["Poisson", "Binomial", "NegativeBinomial"])
 def test_slopes_of_the_log_mass_are_right_to_rounding(name, dtype):
     cls, oracle, leaves, x, exact = grid(name, dtype)
@@ -121,7 +121,7 @@ def test_slopes_of_the_log_mass_are_right_to_rounding(name, dtype):
             assert error <= 3 * unit + np.finfo(dtype).tiny, (name, parameter, row)
 
 
-@PRECISIONS
+@each_dtype
 def test_slope_in_the_count_is_that_of_the_gamma_function(dtype):
     """Between whole numbers the log-mass continues by Γ, and at 0 too its slope is finite."""
     for d in (Poisson(3.0), Binomial(7, 0.4), NegativeBinomial(3.0, 2.0), Geometric(0.2), Bernoulli(0.3)):
@@ -140,7 +140,7 @@ def test_slope_in_the_count_is_that_of_the_gamma_function(dtype):
 # The ends of the parameters.
 
 
-@PRECISIONS
+@each_dtype
 @pytest.mark.parametrize(
     "make",
     [
@@ -164,7 +164,7 @@ def test_certain_zero(make, dtype):
     assert not np.any(np.asarray(d.sample(jax.random.key(0), (9,))))
 
 
-@PRECISIONS
+@each_dtype
 def test_certain_success(dtype):
     for d, top in ((Bernoulli(1.0), 1), (Binomial(5, 1.0), 5)):
         assert float(d.log_prob(top)) == 0.0
@@ -174,7 +174,7 @@ def test_certain_success(dtype):
         assert np.all(np.asarray(d.sample(jax.random.key(0), (9,))) == top)
 
 
-@PRECISIONS
+@each_dtype
 def test_slopes_at_the_ends_of_the_parameters(dtype):
     assert jax.grad(lambda r: Poisson(r).log_prob(0.0))(dtype(0.0)) == -1.0
     assert jax.grad(lambda m: NegativeBinomial(m, 2.0).log_prob(0.0))(dtype(0.0)) == -1.0
@@ -183,7 +183,7 @@ def test_slopes_at_the_ends_of_the_parameters(dtype):
             assert jax.grad(lambda s, x=x, make=make: make(s).log_prob(x))(dtype(logits)) == 0.0
 
 
-@PRECISIONS
+@each_dtype
 def test_negative_binomial_tends_to_poisson(dtype):
     k = np.arange(12.0, dtype=dtype)
     for mean in (dtype(1e-3), dtype(3.0), dtype(50.0)):
@@ -200,7 +200,7 @@ def test_negative_binomial_tends_to_poisson(dtype):
 # Tails.
 
 
-@PRECISIONS
+@each_dtype
 def test_tails_are_right_to_rounding(dtype):
     """Against sums of the masses (Poisson, Binomial) and the incomplete beta function (negative binomial)."""
 

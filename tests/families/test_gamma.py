@@ -8,13 +8,11 @@ import mpmath as mp
 import numpy as np
 import pytest
 import scipy.stats as st
+from tests.families.precisions import each_dtype
 
 from surprax.families.exponential_law import Exponential
 from surprax.families.gamma import Gamma
 from surprax.families.inverse_gamma import InverseGamma
-
-DTYPES = (np.float32, np.float64)
-each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 
 
 @each_dtype

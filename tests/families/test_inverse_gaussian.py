@@ -6,11 +6,9 @@ import mpmath as mp
 import numpy as np
 import pytest
 import scipy.stats as st
+from tests.families.precisions import each_dtype
 
 from surprax.families.inverse_gaussian import InverseGaussian
-
-DTYPES = (np.float32, np.float64)
-each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 
 
 def tails(x, mean, shape):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+from tests.families.precisions import each_dtype, each_precision
 
 from surprax.families.cauchy import Cauchy
 from surprax.families.gumbel import Gumbel, log_gamma_at_two
@@ -23,8 +24,6 @@ from surprax.families.weibull import Weibull
 from surprax.numerics.quadrature import two_centre_nodes
 
 DIGITS = 50
-DTYPES = (np.float32, np.float64)
-each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 
 
 @pytest.fixture(autouse=True)
@@ -174,8 +173,7 @@ def worst(
 # Densities, distribution functions, information.
 
 
-@each_dtype
-@each_family
+@each_precision(DENSITY, Cauchy)
 def test_log_density_and_its_slopes(family, dtype):
     args = points(family, 24, 1, far=1e4 if family is not Gumbel else 60.0)
     value, *slopes = worst(DENSITY[family], lambda x, *v: make(family, v).log_prob(x), args, dtype, range(len(args)))
@@ -183,8 +181,7 @@ def test_log_density_and_its_slopes(family, dtype):
     assert max(slopes) < 8
 
 
-@each_dtype
-@each_family
+@each_precision(DENSITY, Cauchy)
 def test_log_tails_and_hazards(family, dtype):
     args = points(family, 12, 2, far=60.0, largest_df=2.5)
     for table, method in ((BELOW, "log_cdf"), (ABOVE, "log_sf")):
@@ -192,15 +189,13 @@ def test_log_tails_and_hazards(family, dtype):
         assert max(worst(table[family], lambda x, *v, m=method: getattr(make(family, v), m)(x), args, dtype, (0,))) < 40
 
 
-@each_dtype
-@pytest.mark.parametrize("family", ENTROPY, ids=lambda f: f.__name__)
+@each_precision(ENTROPY, Cauchy)
 def test_entropy(family, dtype):
     args = points(family, 16, 3, far=10.0)[1:] if family is not Uniform else [np.zeros(16), locations(16, 3)[1]]
     assert worst(ENTROPY[family], lambda *v: make(family, v).entropy(), args, dtype)[0] < 4
 
 
-@each_dtype
-@pytest.mark.parametrize("family", KL, ids=lambda f: f.__name__)
+@each_precision(KL, Cauchy)
 def test_kl_and_its_slopes_also_next_to_zero(family, dtype):
     loc, scale, rng = locations(24, 4)
     near, turn = 10 ** rng.uniform(-6, 0, (2, 24)) * rng.choice([-1.0, 1.0], (2, 24))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+from tests.families.precisions import each_precision
 
 from surprax.families.beta import Beta
 from surprax.families.exponential_law import Exponential
@@ -20,9 +21,6 @@ from surprax.families.half_normal import HalfNormal
 from surprax.families.inverse_gamma import InverseGamma
 from surprax.families.inverse_gaussian import InverseGaussian
 from surprax.families.log_normal import LogNormal
-
-DTYPES = (np.float32, np.float64)
-each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 
 
 def log_beta(a, b):
@@ -130,8 +128,7 @@ def observations(family: type, leaves: list[np.ndarray], seed: int) -> np.ndarra
     return np.clip(np.where(rng.uniform(size=n) < 0.3, far, x), 1e-30, 1e30)
 
 
-@each_dtype
-@each_family
+@each_precision(FAMILIES, Gamma)
 def test_log_density_and_its_gradients_keep_their_digits(family, dtype):
     leaves = settings(family, 60, 1)
     x = observations(family, leaves, 2)
@@ -207,8 +204,7 @@ def pairs(family: type, count: int, seed: int) -> list[np.ndarray]:
     return p + q
 
 
-@each_dtype
-@each_family
+@each_precision(FAMILIES, Gamma)
 def test_kl_keeps_its_digits_near_and_far(family, dtype):
     columns = pairs(family, 80, 3)
     k = len(family.parameters)
@@ -220,8 +216,7 @@ def test_kl_keeps_its_digits_near_and_far(family, dtype):
         assert excess(KL[family], value[i], [mp.mpf(v) for v in row], dtype) < bound, row
 
 
-@each_dtype
-@each_family
+@each_precision(FAMILIES, Gamma)
 def test_kl_is_right_as_a_number_where_the_two_are_close(family, dtype):
     """Without any allowance for the rounding of inputs: differences of nearby numbers are exact."""
     rng = np.random.default_rng(4)
@@ -252,8 +247,7 @@ def test_gradient_of_kl_in_q_is_the_difference_of_expectations(family):
         np.testing.assert_allclose(gradient, np.asarray(q.expectation - p.expectation), rtol=1e-11)
 
 
-@each_dtype
-@each_family
+@each_precision(FAMILIES, Gamma)
 def test_entropy_keeps_its_digits(family, dtype):
     leaves = settings(family, 80, 7)
     with jax.enable_x64(dtype is np.float64):
@@ -263,8 +257,7 @@ def test_entropy_keeps_its_digits(family, dtype):
         assert excess(ENTROPY[family], value[i], [mp.mpf(v) for v in row], dtype) < 4, row
 
 
-@each_dtype
-@each_family
+@each_precision(FAMILIES, Gamma)
 def test_expectation_and_its_inverse_go_round_over_all_sizes(family, dtype):
     leaves = settings(family, 40, 8)
     with jax.enable_x64(dtype is np.float64):

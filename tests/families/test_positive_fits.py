@@ -4,12 +4,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.families.test_positive import each_family, make, settings
+from tests.families.test_positive import FAMILIES, each_family, make, settings
 
 from surprax.families.exponential_law import Exponential
+from surprax.families.gamma import Gamma
 from surprax.families.half_normal import HalfNormal
 from surprax.families.log_normal import LogNormal
 from surprax.families.outcomes import Reason
+
+few = pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(f, id=f.__name__, marks=[] if f in (Exponential, Gamma, LogNormal) else pytest.mark.thorough)
+        for f in FAMILIES
+    ],
+)
+"""The same for every family: all others in thorough runs."""
 
 
 @each_family
@@ -54,7 +64,7 @@ def test_fit_of_a_batch_is_the_fit_of_each_column(family):
             family.fit(x)
 
 
-@each_family
+@few
 def test_fit_of_traced_data_has_the_derivative_of_the_fit(family):
     with jax.enable_x64(True):
         x = jnp.array([0.2, 0.5, 0.9, 0.35])
@@ -91,7 +101,7 @@ def test_weights_are_repetitions(family):
         np.testing.assert_allclose(one, two, rtol=1e-12)
 
 
-@each_family
+@few
 def test_log_likelihood_in_float32_is_that_in_float64(family):
     with jax.enable_x64(True):
         d = make(family, [np.float64(v) for v in (1.5, 2.5)[: len(family.parameters)]])

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from tests.families.test_positive import each_dtype, excess, log_beta, make, slope
+from tests.families.precisions import each_dtype, each_precision
+from tests.families.test_positive import excess, log_beta, make, slope
 
 from surprax.families.chi import Chi
 from surprax.families.chi_squared import ChiSquared
@@ -134,8 +135,7 @@ def observations(family: type, leaves: list[np.ndarray], rng: np.random.Generato
     return np.clip(1 / (1 + np.exp(-log_x)), 1e-25, 1 - 1e-7) if family is LogitNormal else np.exp(log_x)
 
 
-@each_dtype
-@pytest.mark.parametrize("family", DENSITY, ids=ids)
+@each_precision(DENSITY, Pareto)
 def test_log_density_and_its_gradients_keep_their_digits(family, dtype):
     rng = np.random.default_rng(1)
     leaves = settings(family, 40, rng)
@@ -153,8 +153,7 @@ def test_log_density_and_its_gradients_keep_their_digits(family, dtype):
             assert excess(lambda *v, k=k: slope(f, list(v), k), partial[i], exact, dtype) < 3, (k, row)
 
 
-@each_dtype
-@pytest.mark.parametrize("family", ENTROPY, ids=ids)
+@each_precision(ENTROPY, Pareto)
 def test_entropy_keeps_its_digits(family, dtype):
     leaves = settings(family, 40, np.random.default_rng(2))
     with jax.enable_x64(dtype is np.float64):
@@ -174,8 +173,7 @@ def test_slope_of_the_entropy_is_the_finite_difference(family):
         np.testing.assert_allclose(getattr(slopes, name), float(slope(ENTROPY[family], exact, k)), rtol=1e-12)
 
 
-@each_dtype
-@pytest.mark.parametrize("family", KL, ids=ids)
+@each_precision(KL, Pareto)
 def test_kl_keeps_its_digits_near_and_far(family, dtype):
     rng = np.random.default_rng(3)
     p = settings(family, 40, rng)

@@ -27,7 +27,13 @@ def with_and_without(family, rows, weights):
         return jax.tree.map(np.asarray, fit(*arrays))
 
 
-@pytest.mark.parametrize("family", DRAWS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(f, id=f.__name__, marks=[] if f in (sx.Weibull, sx.Laplace, sx.Uniform) else pytest.mark.thorough)
+        for f in DRAWS
+    ],
+)
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])
 def test_what_a_fold_scores_is_what_it_scores_under_a_fit_to_the_others(family, padded, monkeypatch):
     monkeypatch.setattr(refits, "MANY", ROWS)

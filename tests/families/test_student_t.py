@@ -9,7 +9,8 @@ import mpmath as mp
 import numpy as np
 import pytest
 import scipy.stats as st
-from tests.families.test_passes import DENSITY, DIGITS, ENTROPY, each_dtype, make, student_below, student_constant
+from tests.families.precisions import each_dtype
+from tests.families.test_passes import DENSITY, DIGITS, ENTROPY, make, student_below, student_constant
 
 from surprax.families.cauchy import Cauchy
 from surprax.families.logistic import Logistic

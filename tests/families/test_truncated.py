@@ -6,6 +6,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 import scipy.stats as st
+from tests.families.precisions import each_dtype
 
 from surprax.families.censored import Censored
 from surprax.families.exponential_law import Exponential
@@ -15,8 +16,6 @@ from surprax.families.normal import Normal
 from surprax.families.poisson import Poisson
 from surprax.families.student_t import StudentT
 from surprax.families.truncated import Truncated
-
-each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda d: d.__name__)
 
 
 def close(a, b, rtol=1e-9, atol=1e-12):

@@ -33,9 +33,29 @@ MANY = 20_000
 
 
 EXPONENTIAL = [c for c in CASES if isinstance(c.make(), ExponentialFamily)]
-each = pytest.mark.parametrize("case", grouped(CASES, lambda c: c))
-each_exponential = pytest.mark.parametrize("case", grouped(EXPONENTIAL, lambda c: c))
-each_pair = pytest.mark.parametrize("pair", grouped(PAIRS, lambda p: p[0]))
+
+# What is the same for every family is tried for these, and for all others in thorough runs.
+USUAL = ("Dirichlet", "MultivariateNormal", "MultivariateNormalDiag", "Multinomial", "NormalGamma")
+_SHAPES = {type(case.make()): case.make().event_shape for case in reversed(CASES)}
+
+
+def of_first_shape(items, first, *quick):
+    """Parameters of a test; all but the first shape of a family, for which all is compiled anew, in thorough runs only."""
+
+    def parameter(item, p):
+        d = first(item).make()
+        further = d.event_shape != _SHAPES[type(d)]
+        return pytest.param(*p.values, id=p.id, marks=[*p.marks, pytest.mark.thorough]) if further else p
+
+    return [parameter(item, p) for item, p in zip(items, grouped(items, first, *quick), strict=True)]
+
+
+each_shape = pytest.mark.parametrize("case", grouped(CASES, lambda c: c))
+each = pytest.mark.parametrize("case", of_first_shape(CASES, lambda c: c))
+each_exponential = pytest.mark.parametrize("case", of_first_shape(EXPONENTIAL, lambda c: c))
+each_pair = pytest.mark.parametrize("pair", of_first_shape(PAIRS, lambda p: p[0]))
+usual = pytest.mark.parametrize("case", of_first_shape(CASES, lambda c: c, *USUAL))
+usual_exponential = pytest.mark.parametrize("case", of_first_shape(EXPONENTIAL, lambda c: c, *USUAL))
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +124,7 @@ def test_every_family_of_vectors_has_cases():
     assert {cls for cls, _ in _by_family(CASES)} >= {f for f in FAMILIES.values() if f.event_dim}
 
 
-@each
+@each_shape
 def test_log_density_is_scipys(case):
     if case.scipy is None:
         return
@@ -212,7 +232,7 @@ def test_gradients_are_finite_differences(case):
         close(np.sum(np.asarray(in_x) * direction), finite, rtol=1e-5, atol=1e-5)
 
 
-@each
+@usual
 def test_batch_is_loop_and_vmap(case):
     d, x = case.make(), few(case)
     one = [float(d.log_prob(v)) for v in x]
@@ -239,7 +259,7 @@ def test_batch_is_loop_and_vmap(case):
             assert jax.eval_shape(lambda b: b.fisher_information(), b).shape == (3, size, size)
 
 
-@each
+@usual
 def test_scan_and_pytree_round_trip(case):
     d, x = case.make(), few(case)
     leaves, structure = jax.tree.flatten(d)
@@ -292,7 +312,7 @@ def test_log_density_is_linear_in_the_statistics(case):
     assert np.all(np.abs(np.asarray(d.log_prob(x)) - linear) <= 1e-12 * scale)
 
 
-@each_exponential
+@usual_exponential
 def test_natural_and_expectation_parameters_go_round(case):
     d = case.make()
     again = [rebuilt(d, d.natural)]
@@ -312,7 +332,7 @@ def test_gradient_of_the_log_normalizer_is_the_mean_of_the_statistics(case):
     assert np.all(np.abs(statistics.mean(axis=0) - np.asarray(d.expectation)) <= 6 * error + 1e-9)
 
 
-@each_exponential
+@usual_exponential
 def test_hessian_of_the_log_normalizer_is_the_fisher_information(case):
     d = case.make()
     fisher = np.asarray(d.fisher_information())
@@ -340,7 +360,7 @@ def test_fit_has_the_statistics_of_the_data(case):
     assert float(evidence.excess_surprise(d)) >= 0
 
 
-@each_exponential
+@usual_exponential
 def test_product_of_likelihoods_is_sum_of_evidence(case, tmp_path):
     d = case.make()
     if not has(d, "fit"):
@@ -363,7 +383,7 @@ def test_product_of_likelihoods_is_sum_of_evidence(case, tmp_path):
         _ = E(x[:50]) - whole
 
 
-@each_exponential
+@usual_exponential
 def test_weights_are_repetitions(case):
     d = case.make()
     if not has(d, "fit"):

@@ -116,11 +116,11 @@ def test_beliefs_under_transformations(function):
     b, c = belief(P), belief(Q)
     np.testing.assert_allclose(jax.jit(function)(b, c), function(P, Q), rtol=1e-5)
     np.testing.assert_allclose(
-        jax.vmap(lambda b: function(b, c))(belief(PS[:, 0])), [function(p, Q) for p in PS[:, 0]], rtol=1e-4
+        jax.jit(jax.vmap(lambda b: function(b, c)))(belief(PS[:, 0])), [function(p, Q) for p in PS[:, 0]], rtol=1e-4
     )
-    slope = jax.grad(lambda s: function(Belief(s), c))(-jnp.log(jnp.array(P)))
+    slope = jax.jit(jax.grad(lambda s: function(Belief(s), c)))(-jnp.log(jnp.array(P)))
     log = "log_posterior" if function is OF_TWO["bayesian_surprise"] else "log_p"
-    expected = jax.grad(lambda a: function(None, c, **{log: a}))(jnp.log(jnp.array(P)))
+    expected = jax.jit(jax.grad(lambda a: function(None, c, **{log: a})))(jnp.log(jnp.array(P)))
     np.testing.assert_allclose(slope, -expected, rtol=1e-4, atol=1e-6)
 
 
