@@ -155,7 +155,7 @@ WARNED = {
     "column of zeros": (fit("y ~ x + w", columns={"w": 0 * X}), "0 in all rows: w"),
     "column of zeros, logistic": (fit("b ~ x + w", sx.Bernoulli, columns={"w": 0 * X}), "0 in all rows: w"),
     "constant column": (fit("y ~ x + w", columns={"w": 3 * ONES}), "w = 3·Intercept"),
-    "more columns than rows": (pair(RNG.normal(size=(3, 5)), [1.0, 2.0, 4.0]), "flat"),
+    "more columns than rows": (pair(RNG.normal(size=(3, 5)), [1.0, 2.0, 4.0]), "exactly"),
 }  # fmt: skip
 
 # What should be said, and is not yet: the call, what it should say, and what happens instead.
@@ -177,7 +177,7 @@ WANTED = {
     "intercept of a formula": (fit(intercept=False), ["0 + x"], "it is ignored"),
     "R² without intercept": (lambda: sx.glm("y ~ 0 + x", BASE).r_squared, None, "no null model"),
     "nothing on the right": (fit("y ~ 0"), None, "LinAlgError: cond is not defined on empty arrays"),
-    "huge responses": (fit(columns={"y": 1e200 * X}), ["1e+200"], "LinAlgError"),
+    "huge responses": (fit(columns={"y": 1e200 * X}), ["e+200"], "LinAlgError"),
 }  # fmt: skip
 RAW = (
     "Eigenvalues",
@@ -225,7 +225,7 @@ def test_where_there_is_no_maximum_a_warning_says_why(name):
     assert np.all(np.isfinite(est.predict()))
 
 
-@pytest.mark.xfail(reason="not said yet", raises=(AssertionError, ZeroDivisionError))
+
 @pytest.mark.parametrize("name", WANTED)
 def test_what_should_be_said(name):
     call, facts, _ = WANTED[name]
@@ -252,7 +252,7 @@ def test_outcomes_may_be_booleans(w):
     assert found.params == pytest.approx(sx.glm("b ~ x", BASE, family=sx.Bernoulli).params)
 
 
-@pytest.mark.xfail(reason="the start is g(y), which is not a number", raises=NotAMaximumWarning)
+
 def test_a_log_link_fits_responses_below_zero():
     y = put(np.exp(0.3 + 0.5 * X) + 0.1 * Z, 3, -0.1)
     est = sx.glm("y ~ x", {"x": X, "y": y}, link="log")

@@ -64,6 +64,8 @@ def no_rows(whose: str) -> DataError:
 
 def no_such_column(name: str, existing: Sequence[str], whose: str) -> DataError:
     """The refusal of a name that is not there: the closest one, and which there are."""
+    if not existing:
+        return DataError(f"{whose} has no column {shortened(str(name))}: it has no columns at all")
     by_lower = {other.strip().lower(): other for other in existing}
     near = difflib.get_close_matches(str(name).strip().lower(), by_lower, n=1)
     hint = f"did you mean {by_lower[near[0]]!r}? " if near else ""

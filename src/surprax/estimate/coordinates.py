@@ -208,6 +208,11 @@ class Coordinates:
             )
         return self.labels.index(label)
 
+    def led_by(self, label: str, z: np.ndarray) -> tuple[Any, np.ndarray, int] | None:
+        """Coordinates in which an element that depends on several free numbers is one itself, z in these, and its place; None where
+        there are none such."""
+        return None
+
     def coordinate(self, label: str) -> int | None:
         """Which free number alone an element depends on; None where it is held, or depends on several."""
         self.place(label)

@@ -89,8 +89,8 @@ def mle_family(
 def _events(x: np.ndarray, law: Distribution, censoring: Any, upper: Any, truncated: Any) -> Events:
     if x.ndim != 1 or not hasattr(law, "log_sf"):
         raise ValueError(
-            f"Censored or truncated observations are numbers of a family with a distribution function; {type(law).__name__} with data"
-            f" of shape {x.shape} is none."
+            f"Censored or truncated observations are numbers of a family with a distribution function; {type(law).__name__} with"
+            f" data of shape {x.shape} is none."
         )
     codes = None if censoring is None else censoring_codes(censoring, len(x))
     return Events.of(x, codes, upper, truncated, law.support, "x")

@@ -88,7 +88,9 @@ def likelihood_ratio(one: "Estimate", other: "Estimate") -> Test:
     """`Estimate.likelihood_ratio_test`."""
     for each in (one, other):
         if each.kind != "maximum likelihood":
-            raise ValueError(f"A likelihood-ratio test compares maxima of the likelihood; {each.problem.title} is by {each.kind}.")
+            raise ValueError(
+                f"A likelihood-ratio test compares maxima of the likelihood; {each.problem.title} is by {each.kind}."
+            )
     large, small = (one, other) if one.free >= other.free else (other, one)
     df = large.free - small.free
     if df == 0:

@@ -49,37 +49,44 @@ class Path:
     def __init__(self, estimate: "Estimate", label: str) -> None:
         if estimate.held(label):
             raise ValueError(f"{label} was held at {estimate[label]:g}, and not fitted; there is nothing to profile.")
-        i = estimate.problem.coordinates.coordinate(label)
+        problem, z = estimate.problem, estimate._z
+        i = problem.coordinates.coordinate(label)
+        led = problem.coordinates.led_by(label, z) if i is None else None
+        if led is not None:
+            problem, z, i = problem.with_coordinates(led[0]), led[1], led[2]
         if i is None:
             raise ValueError(
                 f"{label} depends on several free numbers at once (a simplex, or a matrix), along which there is no profile; use"
                 ' method="wald" or "bootstrap".'
             )
-        self.estimate, self.label, self.i = estimate, label, i
-        self.place = estimate.problem.coordinates.place(label)
+        self.problem, self.label, self.i, self.z = problem, label, i, z
+        self.place = problem.coordinates.place(label)
         from surprax.estimate.covariances import factor
 
-        self.error = float(np.linalg.norm(factor(estimate)[i]))
-        self.start, self.least = estimate._z[i], -estimate.log_likelihood
-        self._last = {-1: estimate._z, 1: estimate._z}
+        half = factor(estimate)
+        self.error = float(
+            np.linalg.norm(half[i] if led is None else estimate.problem.theta(estimate._z)[1][self.place] @ half)
+        )
+        self.start, self.least = z[i], -estimate.log_likelihood
+        self._last = {-1: z, 1: z}
 
     def at(self, u: float) -> Descent:
         """The maximum with the free number at u, from the last one on this side."""
         side = 1 if u >= self.start else -1
-        end = self.estimate.problem.along(self._last[side], self.i, u)
+        end = self.problem.along(self._last[side], self.i, u)
         if np.isfinite(end.value):
             self._last[side] = end.position
         return end
 
     def value(self, u: float) -> float:
         """The element where its free number is u."""
-        z = self.estimate._z.copy()
+        z = self.z.copy()
         z[self.i] = u
-        return float(self.estimate.problem.theta(z)[0][self.place])
+        return float(self.problem.theta(z)[0][self.place])
 
     def free(self, value: float) -> float:
         """The free number behind a value of the element."""
-        slots = self.estimate.problem.slots.values()
+        slots = self.problem.slots.values()
         slot = next(s for s in slots if self.label in s.labels)
         u = float(np.asarray(slot.transform.back(np.asarray(value, np.float64))))
         if not np.isfinite(u):
@@ -96,7 +103,7 @@ def _by_ratio(path: Path, u: float) -> float:
 def _by_score(path: Path, u: float) -> float:
     """Root of Rao's score statistic of that value, all else maximised over."""
     end = path.at(u)
-    _, gradient, curvature = path.estimate.problem.derivatives(end.position)
+    _, gradient, curvature = path.problem.derivatives(end.position)
     try:
         statistic = float(gradient @ np.linalg.solve(curvature, gradient))
     except np.linalg.LinAlgError:

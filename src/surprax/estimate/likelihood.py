@@ -70,7 +70,9 @@ def mle(
         return mle_family(target, data[0], weights, dict(fixed or {}), tied, (censoring, upper, truncated))
     _check_model(target, weights)
     if censoring is not None or upper is not None or truncated is not None:
-        raise TypeError("Censoring and truncation belong into the model: numpyro.distributions has truncated and censored laws.")
+        raise TypeError(
+            "Censoring and truncation belong into the model: numpyro.distributions has truncated and censored laws."
+        )
     from surprax.estimate.models import fit_model
 
     return fit_model(

@@ -74,7 +74,7 @@ def _estimated(problem: CensoredProblem, origins: Origins, begin: np.ndarray | N
     linear = problem.linear
     report = certify(
         "Newton's method", end.steps, time.perf_counter() - began, end.value, end.gradient, end.curvature,
-        linear.slopes(end.position), linear.labels, linear.at_borders(end.position),
+        linear.as_counted.slopes(end.position), linear.labels, linear.at_borders(end.position),
     )  # fmt: skip
     if not report.converged:
         reason, about = reason_without_maximum(problem, end.position, report.reason)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from formulaic.utils.constraints import LinearConstraints
 
+from surprax.regression.syntax import one_line
+
 __all__ = ["linear_constraints"]
 
 type Bounds = dict[str, tuple[float, float]]
@@ -42,7 +44,7 @@ def _equations(given: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     except Exception as error:
         raise ValueError(
             f"Constraints are linear equations of coefficients, such as '{names[-1]} = 0' ({', '.join(names[:6])}; odd names"
-            f" between backticks); {given!r} is none: {error}"
+            f" between backticks); {given!r} is none: {one_line(str(error))}"
         ) from error
     return np.asarray(found.constraint_matrix, np.float64), np.asarray(found.constraint_values, np.float64)
 

@@ -1,8 +1,11 @@
 """Coefficients under linear constraints, and the free numbers behind them.
 
 b = a + B γ,      log extra = the last free number
+
+Where columns are counted from near their means, b are the coefficients of these; parameters are told of the columns as they are.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 import scipy.linalg
 
 from surprax.estimate.coordinates import NEAR_BORDER, REAL, Slot, above
+from surprax.regression.centring import Centring
 
 __all__ = ["LinearCoordinates"]
 
@@ -25,6 +29,7 @@ class LinearCoordinates:
         fixed: values of coefficients (or of the extra parameter) that are held, by name.
         tied: groups of names of coefficients that have one value.
         equations: (E, e): E b = e, besides.
+        centring: where columns are counted from; None where it is zero.
 
     Raises:
         KeyError: for names that are no parameters.
@@ -38,6 +43,7 @@ class LinearCoordinates:
         fixed: Mapping[str, Any] | None = None,
         tied: Sequence[Sequence[str]] = (),
         equations: tuple[np.ndarray, np.ndarray] | None = None,
+        centring: Centring | None = None,
     ) -> None:
         self.names, self.extra = tuple(names), extra
         self.labels = (*self.names, extra) if extra else self.names
@@ -46,7 +52,7 @@ class LinearCoordinates:
         if extra:
             self.slots[extra] = Slot(extra, (), above(0.0))
         self.fixed = {name: self._number(name, value) for name, value in (fixed or {}).items()}
-        self.equations = equations
+        self.equations, self.centring = equations, centring
         self._tied = [tuple(group) for group in tied]
         p = len(self.names)
         E, e = [], []
@@ -66,10 +72,19 @@ class LinearCoordinates:
         self.a: np.ndarray = np.zeros(p)
         self.B: np.ndarray | None = None
         if E:
-            self.a, self.B = _solutions(np.array(E), np.array(e), p)
+            self.a, self.B = _solutions(self._counted(np.array(E)), np.array(e), self._units)
+        self._leader = ("", -1)
         self.free_coefficients = p if self.B is None else self.B.shape[1]
         self.has_free_extra = bool(extra) and extra not in self.fixed
         self.size = self.free_coefficients + self.has_free_extra
+
+    def _counted(self, E: np.ndarray) -> np.ndarray:
+        return E if self.centring is None or E.shape[1] != len(self.names) else self.centring.equations(E)
+
+    @property
+    def _units(self) -> np.ndarray:
+        p = len(self.names)
+        return np.ones(p) if self.centring is None else self.centring.units(p)
 
     def _number(self, name: str, value: Any) -> np.ndarray:
         self.place(name)
@@ -83,10 +98,19 @@ class LinearCoordinates:
         self, fixed: Mapping[str, Any] | None = None, tied: Sequence[Sequence[str]] = ()
     ) -> "LinearCoordinates":
         """The same parameters with others held or tied; equations stay."""
-        return LinearCoordinates(self.names, self.extra, fixed, tied, self.equations)
+        return LinearCoordinates(self.names, self.extra, fixed, tied, self.equations, self.centring)
+
+    @property
+    def as_counted(self) -> "LinearCoordinates":
+        """The same free numbers; parameters are those of the columns as they are counted."""
+        if self.centring is None:
+            return self
+        out = copy.copy(self)
+        out.centring = None
+        return out
 
     def coefficients(self, z: np.ndarray) -> np.ndarray:
-        """b, shape (p,)."""
+        """b, of columns as they are counted, shape (p,)."""
         part = z[: self.free_coefficients]
         return part if self.B is None else self.a + self.B @ part
 
@@ -102,17 +126,20 @@ class LinearCoordinates:
 
     def theta(self, z: np.ndarray) -> np.ndarray:
         """All parameters in the order of `labels`."""
-        b = self.coefficients(z)
+        b = self._told(self.coefficients(z))
         return np.append(b, np.exp(self.log_extra(z))) if self.extra else np.array(b)
 
     def slopes(self, z: np.ndarray) -> np.ndarray:
         """∂θ/∂z, shape (number of labels, size)."""
         out = np.zeros((len(self.labels), self.size))
         p, free = len(self.names), self.free_coefficients
-        out[:p, :free] = np.eye(p) if self.B is None else self.B
+        out[:p, :free] = self._told(np.eye(p) if self.B is None else self.B)
         if self.has_free_extra:
             out[-1, -1] = np.exp(z[-1])
         return out
+
+    def _told(self, b: np.ndarray) -> np.ndarray:
+        return b if self.centring is None else self.centring.told(b)
 
     def values(self, z: np.ndarray) -> dict[str, np.ndarray]:
         """All parameters by name."""
@@ -121,6 +148,7 @@ class LinearCoordinates:
     def free_numbers(self, values: Mapping[str, Any]) -> np.ndarray:
         """z of parameters, as near to them as the constraints allow."""
         b = np.array([float(values[name]) for name in self.names])
+        b = b if self.centring is None else self.centring.counted(b)
         if self.B is not None:
             b = np.linalg.lstsq(self.B, b - self.a, rcond=None)[0] if self.B.shape[1] else np.zeros(0)
         return np.append(b, np.log(float(values[self.extra]))) if self.has_free_extra else b
@@ -142,16 +170,47 @@ class LinearCoordinates:
         i = self.place(label)
         if i == len(self.names):
             return self.size - 1 if self.has_free_extra else None
-        if self.B is None:
+        if label == self._leader[0]:
+            return self._leader[1]
+        if self.B is None and self.centring is None:
             return i
-        (used,) = np.nonzero(self.B[i])
-        return int(used[0]) if len(used) == 1 and self.B[i, used[0]] == 1.0 and self.a[i] == 0.0 else None
+        start, row = self._line(i)
+        (used,) = np.nonzero(row)
+        return int(used[0]) if len(used) == 1 and row[used[0]] == 1.0 and start == 0.0 else None
+
+    def _line(self, i: int) -> tuple[float, np.ndarray]:
+        """s and r of coefficient i = s + r·γ, as it is told."""
+        row = np.zeros((1, len(self.names)))
+        row[0, i] = 1.0
+        (row,) = self._counted(row)
+        return float(row @ self.a), row if self.B is None else row @ self.B
+
+    def led_by(self, label: str, z: np.ndarray) -> tuple["LinearCoordinates", np.ndarray, int] | None:
+        """Coordinates in which a coefficient that depends on several free numbers is one itself, in place of that which moves it
+        most; z in these, and its place. None where it depends on none."""
+        i = self.place(label)
+        if i == len(self.names):
+            return None
+        start, row = self._line(i)
+        if not np.any(row):
+            return None
+        B = np.eye(len(self.names)) if self.B is None else self.B
+        k = int(np.argmax(np.abs(row) * np.max(np.abs(B) * self._units[:, None], axis=0)))
+        whole = np.eye(len(row))  # γ of the new numbers
+        whole[k] = -row / row[k]
+        whole[k, k] = 1.0 / row[k]
+        out, z = copy.copy(self), np.array(z)
+        out.a, out.B, out._leader = self.a - B[:, k] * (start / row[k]), B @ whole, (label, k)
+        z[k] = start + row @ z[: len(row)]
+        return out, z, k
 
 
-def _solutions(E: np.ndarray, e: np.ndarray, p: int) -> tuple[np.ndarray, np.ndarray]:
-    """a and B such that a + Bγ are the solutions of E b = e, with coefficients themselves as γ."""
+def _solutions(E: np.ndarray, e: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """a and B such that a + Bγ are the solutions of E b = e, with coefficients themselves as γ; units of b as they are natural."""
+    p = len(units)
     if E.shape[1] != p:
         raise ValueError(f"Constraints have a column for each of {p} coefficients; got shape {E.shape}.")
+    E = E * units
     scale = np.maximum(np.max(np.abs(E), axis=1), 1e-300)
     E, e = E / scale[:, None], e / scale
     Q, R, order = scipy.linalg.qr(E, pivoting=True)
@@ -170,4 +229,4 @@ def _solutions(E: np.ndarray, e: np.ndarray, p: int) -> tuple[np.ndarray, np.nda
     part = -scipy.linalg.solve_triangular(R[:rank, :rank], rest)
     part[np.abs(part) < 1e-14] = 0.0
     B[held] = part
-    return a, B
+    return a * units, B * (units[:, None] / units[free])

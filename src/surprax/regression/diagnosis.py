@@ -4,16 +4,26 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
+from surprax.estimate.coordinates import NEAR_BORDER
+from surprax.regression.centring import Centring
 from surprax.regression.problem import LinearProblem
-from surprax.regression.responses import BinomialResponse, NegativeBinomialResponse, PoissonResponse
+from surprax.regression.responses import (
+    BinomialResponse,
+    Dispersed,
+    NegativeBinomialResponse,
+    NormalResponse,
+    PoissonResponse,
+)
 from surprax.regression.rows import Rows
 
-__all__ = ["ROWS", "dependent", "listed", "margin", "reason_without_maximum"]
+__all__ = ["EXACTLY", "ROWS", "dependent", "listed", "margin", "reason_exact", "reason_without_maximum"]
 
 ROWS = 200_000
 """Numbers in X up to which a separating direction is looked for by linear programming."""
 
 SAME = 1e-10
+
+EXACTLY = "the columns give every response exactly"
 
 
 def reason_without_maximum(problem: LinearProblem, z: np.ndarray, found: str) -> tuple[str, tuple[str, ...]]:
@@ -24,6 +34,26 @@ def reason_without_maximum(problem: LinearProblem, z: np.ndarray, found: str) ->
     for part in problem.data_rows.parts():
         G += part.design.gram(part.weights * part.precision)
     size = np.sqrt(np.diagonal(G))
+    if (
+        isinstance(problem.response, NegativeBinomialResponse)
+        and problem.linear.has_free_extra
+        and z[-1] > NEAR_BORDER / 2
+    ):
+        return (
+            "the responses spread no more than Poisson ones, so that the likelihood rises for ever as the concentration grows: use"
+            " family=Poisson, which is that limit",
+            (problem.linear.extra,),
+        )
+    (first, last), (low, high) = problem.link.domain, problem.response.domain
+    if rows is not None and (first > low or last < high):
+        least, most = float(np.min(rows.y)), float(np.max(rows.y))
+        if least < first or most > last:
+            means = f"between {first:g} and {last:g}" if np.isfinite(last) else f"above {first:g}"
+            return (
+                f"means are {means} by the {problem.link} link, and responses go from {least:g} to {most:g}: choose another link,"
+                " or rescale them",
+                (),
+            )
     if problem.linear.B is None and problem.ridge is None:
         zeros = [name for name, s in zip(names, size) if s == 0]
         if zeros:
@@ -31,7 +61,14 @@ def reason_without_maximum(problem: LinearProblem, z: np.ndarray, found: str) ->
             return f"the column{are} 0 in all rows: {listed(zeros)}; leave out what has no effect to be seen", tuple(
                 zeros
             )
-        mixed = dependent(G, size, names)
+        n = rows.n if rows is not None else None
+        if n is not None and n < len(names):
+            return (
+                f"{n} rows cannot tell {len(names)} columns apart: the likelihood is flat. Leave columns out, collect more rows, or"
+                " add a penalty; the coefficients here are one choice of many",
+                names,
+            )
+        mixed = dependent(G, size, names, problem.linear.centring)
         if mixed:
             return mixed
     if rows is not None:
@@ -41,8 +78,32 @@ def reason_without_maximum(problem: LinearProblem, z: np.ndarray, found: str) ->
     return found, ()
 
 
-def dependent(G: np.ndarray, size: np.ndarray, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
-    """Columns that are combinations of others, by a pivoted Cholesky decomposition of XᵀWX."""
+def reason_exact(problem: LinearProblem, z: np.ndarray) -> str:
+    """Why there is no scale, where columns give every response exactly; "" where they do not."""
+    response = problem.response
+    if not isinstance(response, Dispersed) or not problem.linear.has_free_extra or problem.ridge is not None:
+        return ""
+    half, size, n = problem.constant, 0.0, 0
+    b = problem.linear.coefficients(z)
+    half += problem.evaluate(z[: len(z) - 1], unit=True)[0]
+    for rows in problem.original.parts() if isinstance(problem.original, Rows) else problem.data_rows.parts():
+        n += rows.n
+        if isinstance(response, NormalResponse):
+            size += float((rows.weights * rows.precision) @ rows.y**2)
+    limit = 1e-26 * size if isinstance(response, NormalResponse) else 1e-14 * problem.totals.count
+    if not half <= limit:
+        return ""
+    p = int(np.linalg.matrix_rank(problem.linear.as_counted.slopes(z)[: len(b)]))
+    return (
+        f"{EXACTLY} ({n:,} rows, {p} columns): the likelihood grows without end as the"
+        f" {problem.linear.extra} goes to its limit, and there are no standard errors. Leave columns out, or collect more rows"
+    )
+
+
+def dependent(
+    G: np.ndarray, size: np.ndarray, names: tuple[str, ...], centring: Centring | None = None
+) -> tuple[str, tuple[str, ...]] | None:
+    """Columns that are combinations of others, by a pivoted Cholesky decomposition of XᵀWX of columns as they are counted."""
     scaled = G / np.outer(size, size)
     eigenvalues, vectors = np.linalg.eigh(scaled)
     dead = eigenvalues < SAME * eigenvalues[-1]
@@ -56,6 +117,8 @@ def dependent(G: np.ndarray, size: np.ndarray, names: tuple[str, ...]) -> tuple[
         / size[kept, None]
         * size[extra]
     )
+    if centring is not None:  # of columns as they are
+        mix, kept = _whole(mix, kept, extra, centring)
     lines = []
     involved: list[str] = []
     for column, weights in zip(extra[:3], mix.T):
@@ -69,6 +132,15 @@ def dependent(G: np.ndarray, size: np.ndarray, names: tuple[str, ...]) -> tuple[
         " (fixed=), or add a ridge penalty; the coefficients here are one choice of many, predictions are the same for all",
         tuple(dict.fromkeys(involved)),
     )
+
+
+def _whole(mix: np.ndarray, kept: np.ndarray, extra: np.ndarray, centring: Centring) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of all columns in each that is a combination of others, shape (p, m), and places of the columns."""
+    gap = np.zeros((len(centring.mean), len(extra)))
+    gap[kept], gap[extra, np.arange(len(extra))] = mix, -1.0
+    whole = centring.told(gap)
+    whole[extra, np.arange(len(extra))] = 0.0
+    return whole, np.arange(len(whole))
 
 
 def _separated(problem: LinearProblem, rows: Rows, z: np.ndarray) -> tuple[str, tuple[str, ...]] | None:

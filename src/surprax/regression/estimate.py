@@ -14,6 +14,7 @@ from surprax.estimate.estimate import Estimate
 from surprax.families import StudentT
 from surprax.numerics.precision import float64_scope
 from surprax.regression import covariances
+from surprax.regression.diagnosis import EXACTLY
 from surprax.regression.formulas import Recipe
 from surprax.regression.inputs import Extras
 from surprax.regression.prediction import Prediction, new_rows, predicted
@@ -115,13 +116,11 @@ class LinearEstimate(Estimate):
 
     @functools.cached_property
     def null_deviance(self) -> float:
-        """Deviance of the intercept alone; for models that have one."""
+        """Deviance of the intercept alone; of the offset alone where the model has no intercept."""
         return self._null().deviance
 
     def _null(self) -> "LinearEstimate":
         names = self.problem.linear.names
-        if "Intercept" not in names:
-            raise ValueError("A null model is the intercept alone, and this model has none.")
         others = dict.fromkeys([name for name in names if name != "Intercept"], 0.0)
         return self.refit(fixed=others)
 
@@ -192,6 +191,8 @@ class LinearEstimate(Estimate):
             clusters: labels of clusters, one per row, for "cluster".
             dispersion: "pearson", χ²/(n − p), or "ml", that of the maximum, for "observed" and "expected".
         """
+        if self.report.reason.startswith(EXACTLY):
+            raise ValueError(f"There are no standard errors here: {self.report.reason}.")
         return covariances.covariance(self, kind, clusters, dispersion)
 
     def leverages(self) -> np.ndarray:
@@ -265,7 +266,8 @@ class LinearEstimate(Estimate):
 
         Returns:
             (model, init): a model that is called without arguments, with sites "coefficients" and the extra parameter, and values
-            of these.
+            of these. Where columns lie far from zero, years say, they are centred: "centred coefficients" have the prior, and
+            "coefficients" follow from them.
         """
         from surprax.regression.numpyro_model import numpyro_model
 

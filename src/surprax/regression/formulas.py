@@ -10,12 +10,13 @@ Formulas are formulaic's, and its names of columns. They are Python: a formula c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
 
 from surprax.data.errors import DataError, quoted
+from surprax.regression.centring import Centring, centring_of
 from surprax.regression.design import Design
 from surprax.regression.encoding import Variable
 from surprax.regression.matrices import is_array, read_matrix
@@ -58,6 +59,7 @@ class Recipe:
         discrete: whether every column depends on a row through discrete variables only.
         right: the terms of the design.
         left: the terms of the response, if there is one.
+        centring: where columns that lie far from zero are counted from; None where none do.
 
     >>> variables = read_variables({"y": [1.5, 2.5, 3.0], "size": [1, 2, 2], "shape": ["a", "b", "a"]}, ["y", "size", "shape"])
     >>> recipe = Recipe.trained("y ~ size + shape", variables)
@@ -77,6 +79,7 @@ class Recipe:
     discrete: bool
     right: Terms
     left: Terms | None = None
+    centring: Centring | None = None
 
     @classmethod
     def trained(
@@ -151,11 +154,16 @@ class Recipe:
         return read_matrix(array, self.covariates)
 
     def design(self, data: Any) -> Design:
-        """The design for variables or for new data, with the columns `names`.
+        """The design for variables or for new data, with the columns `names`, counted from where `centring` says.
 
         Raises `ValueError` for categories that were not there before, and for columns that are not finite.
         """
-        return self.right.design(self.variables(data))
+        design = self.right.design(self.variables(data))
+        return design if self.centring is None else self.centring.moved(design)
+
+    def centred(self, design: Design) -> "Recipe":
+        """The recipe that counts columns from near their means where they lie far from zero in a design."""
+        return replace(self, centring=centring_of(design))
 
     def rest(self, variables: Variables, design: Design) -> np.ndarray | None:
         """What rounding took from columns that are powers, such as `I(x**3)`, shape (n, p); None where no columns are."""

@@ -1,7 +1,7 @@
 """`glm`: generalised linear models by maximum likelihood."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 from surprax.families import Categorical, Distribution, Multinomial, Normal
 from surprax.regression.censored import fit_censored
@@ -23,7 +23,15 @@ from surprax.regression.streaming import streamed, streams
 __all__ = ["glm"]
 
 
+@overload
 def glm(
+    model: Any, data: Any = None, *, family: type[Categorical] | type[Multinomial], **options: Any
+) -> MultinomialEstimate: ...
+@overload
+def glm(
+    model: Any, data: Any = None, *, family: type[Distribution] | Response = Normal, **options: Any
+) -> LinearEstimate: ...
+def glm(  # type: ignore[misc]
     model: Any,
     data: Any = None,
     *,
@@ -74,8 +82,8 @@ def glm(
         context: names that a formula may use besides columns.
 
     Returns:
-        A `LinearEstimate` (a `MultinomialEstimate` for categories), with `predict`, `residuals` and all that an `Estimate` has. Where
-        covariates are discrete, rows are put together first, and normal responses become a triangle; `compression` says so.
+        A `LinearEstimate` (a `MultinomialEstimate` for categories), with `predict`, `residuals` and all that an `Estimate` has.
+        Where covariates are discrete, rows are put together first, and normal responses become a triangle; `compression` says so.
 
     Raises:
         DataError: for columns that are missing, empty, infinite, or of the wrong kind.
@@ -103,13 +111,14 @@ def glm(
         )
     inputs = read_inputs(model, data, extras, intercept=intercept, drop_missing=drop_missing, context=context)
     if response is None:
-        return multinomial(inputs, extras, link=link, penalty=penalty, constraints=constraints, fixed=fixed, tied=tied)
+        return multinomial(inputs.centred(), extras, link=link, penalty=penalty, constraints=constraints, fixed=fixed, tied=tied)
     chosen = link_named(response.link if link is None else link)
-    rows, label = rows_of(response, inputs)
-    names = rows.design.names
-    extra = extra_name(response, names)
+    names = inputs.design.names
     equations, bounds = linear_constraints(constraints, names)
-    coordinates = LinearCoordinates(names, extra, fixed, tied, equations)
+    inputs = inputs if "Intercept" in bounds else inputs.centred()
+    rows, label = rows_of(response, inputs)
+    extra = extra_name(response, names)
+    coordinates = LinearCoordinates(names, extra, fixed, tied, equations, inputs.recipe.centring)
     title = f"{response.name} model of {label}"
     if extras.confined:
         if penalty is not None or bounds:

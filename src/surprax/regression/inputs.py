@@ -1,7 +1,7 @@
 """What `glm` was given, as rows: a design, responses, weights, precisions and offsets, each checked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,13 @@ class Inputs:
     missing: int
     rest: np.ndarray | None = None
 
+    def centred(self) -> "Inputs":
+        """With columns that lie far from zero counted from near their means, where there is an intercept."""
+        recipe = self.recipe.centred(self.design)
+        if recipe.centring is None:
+            return self
+        return replace(self, recipe=recipe, design=recipe.centring.moved(self.design))
+
 
 def read_inputs(
     model: Any,
@@ -90,6 +97,10 @@ def read_inputs(
 ) -> Inputs:
     """Data by a formula, or out of (X, y)."""
     if isinstance(model, str):
+        if not intercept:
+            raise ValueError(
+                f"A formula says itself whether it has an intercept: write '{_without(model)}', not intercept=False."
+            )
         return _by_formula(model, data, extras, drop_missing, context)
     if not isinstance(model, tuple | list) or len(model) != 2:
         raise ValueError(
@@ -99,6 +110,11 @@ def read_inputs(
         raise ValueError("Rows with missing values are dropped by formula and data=; of (X, y), drop them beforehand.")
     X, y = model
     return _of_matrix(X, y, extras, intercept)
+
+
+def _without(formula: str) -> str:
+    left, tilde, right = formula.rpartition("~")
+    return f"{left}{tilde} 0 + {right.strip()}"
 
 
 def _by_formula(

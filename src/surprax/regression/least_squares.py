@@ -134,7 +134,7 @@ def _decomposed(rows: Rows) -> Triangle | None:
 
 def _corrected(X: np.ndarray, Q: np.ndarray, R: np.ndarray, rest: np.ndarray | None) -> np.ndarray:
     """The triangle of X + rest: E = X + rest − Q R is what rounding left out, and RᵀR + RᵀQᵀE + EᵀQR what it should have been."""
-    if np.linalg.cond(R) < 1e4:
+    if not R.size or np.linalg.cond(R) < 1e4:
         return R
     none = np.zeros(len(X))
     E = np.stack([_residual(x, none, Q, r, None) for x, r in zip(X.T, R.T)], axis=1)

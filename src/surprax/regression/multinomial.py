@@ -58,7 +58,7 @@ def multinomial(
     spared = np.array([column == "Intercept" for _ in rows.classes[1:] for column in columns])
     ridge = np.where(spared, 0.0, l2) if l2 else None
     cells = cells_of(rows)
-    coordinates = LinearCoordinates(names, "", fixed, tied, equations)
+    coordinates = LinearCoordinates(names, "", fixed, tied, equations, inputs.recipe.centring)
     problem = MultinomialProblem(f"multinomial model of {label}", rows, cells, coordinates, ridge)
     return estimated(problem, Origins(inputs.recipe, extras, inputs.missing, cells.note))
 

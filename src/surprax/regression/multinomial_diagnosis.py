@@ -21,7 +21,7 @@ def reason_without_maximum(problem: MultinomialProblem, found: str) -> tuple[str
             return f"the column{are} 0 in all rows: {listed(zeros)}; leave out what has no effect to be seen", tuple(
                 zeros
             )
-        mixed = dependent(G, size, X.names)
+        mixed = dependent(G, size, X.names, problem.linear.centring)
         if mixed:
             return mixed
     return _separated(problem) or (found, ())

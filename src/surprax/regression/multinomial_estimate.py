@@ -36,7 +36,7 @@ def estimated(problem: MultinomialProblem, origins: Origins, begin: np.ndarray |
     if np.max(np.abs(better[1]), initial=0.0) < np.max(np.abs(gradient), initial=0.0):
         z, (value, gradient, H) = z + step, better
     unit = _units(problem)
-    seen = (unit * gradient, unit[:, None] * H * unit, problem.linear.slopes(z) * unit)
+    seen = (unit * gradient, unit[:, None] * H * unit, problem.linear.as_counted.slopes(z) * unit)
     report = certify("Newton's method", count, time.perf_counter() - began, value, *seen, problem.linear.labels)
     if not report.converged:
         reason, about = reason_without_maximum(problem, report.reason)
@@ -106,7 +106,7 @@ class MultinomialEstimate(Estimate):
     @functools.cached_property
     def coefficients(self) -> np.ndarray:
         """b, shape (p, K): a column for each category, that of the baseline 0."""
-        b = self.problem.matrix_of(self._z).T
+        b = self.theta.reshape(-1, self.problem.cells.design.p).T
         return np.concatenate([np.zeros((len(b), 1)), b], axis=1)
 
     @functools.cached_property
@@ -197,7 +197,8 @@ class MultinomialEstimate(Estimate):
         design = self.problem.original.design if new is None else self.origins.recipe.design(new)
         if kind == "mean":
             return self.problem.probabilities(self._z, design)[0].T
-        return design.linear(self.coefficients)
+        b = self.problem.matrix_of(self._z).T
+        return np.concatenate([np.zeros((design.n, 1)), design.linear(b)], axis=1)
 
     def residuals(self, kind: str = "response", *, unit: Unit = "bit") -> np.ndarray:
         """What the fit leaves, of each row of the data.

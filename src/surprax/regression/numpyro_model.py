@@ -31,9 +31,14 @@ def numpyro_model(estimate: "LinearEstimate", prior: Any) -> tuple[Any, dict[str
     y = rows.y if trials is None else rows.y * trials
     weights = None if np.all(rows.weights == 1.0) else np.asarray(rows.weights, np.float32)
     prior = dist.Normal(0.0, 10.0) if prior is None else prior
+    centring = problem.linear.centring
+    site = "coefficients" if centring is None else "centred coefficients"
+    mean = np.zeros(X.shape[1], np.float32) if centring is None else np.asarray(centring.mean, np.float32)
 
     def model() -> None:
-        b = numpyro.sample("coefficients", prior.expand([X.shape[1]]).to_event(1))
+        b = numpyro.sample(site, prior.expand([X.shape[1]]).to_event(1))
+        if centring is not None:
+            numpyro.deterministic("coefficients", b - jnp.zeros_like(b).at[centring.intercept].set(b @ mean))
         other = numpyro.sample(extra, dist.LogNormal(0.0, 3.0)) if extra else None
         eta = jnp.asarray(X) @ b + (0.0 if offset is None else jnp.asarray(offset))
         law = to_numpyro(response.distribution(link.inverse(eta), other, trials))
@@ -44,5 +49,5 @@ def numpyro_model(estimate: "LinearEstimate", prior: Any) -> tuple[Any, dict[str
                 with numpyro.handlers.scale(scale=jnp.asarray(weights)):
                     numpyro.sample("y", law, obs=jnp.asarray(y))
 
-    init = {"coefficients": np.asarray(estimate._b)}
+    init = {site: np.asarray(estimate._b)}
     return model, init | ({extra: estimate.extra} if extra else {})

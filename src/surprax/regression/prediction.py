@@ -1,5 +1,6 @@
 """Predictions for new rows, and intervals for means and for responses."""
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,10 @@ def new_rows(origins: "Origins", new: Any, offset: Any) -> Rows:
     elif offset is None and given is not None:
         raise ValueError("The fit had an offset: pass that of the new rows, offset=numbers (0 for none).")
     if offset is not None:
-        offset = np.broadcast_to(np.asarray(offset, np.float64), (n,))
+        offset = np.asarray(offset, np.float64)
+        if offset.shape not in ((), (n,)):
+            raise ValueError(f"The offset has one number for each of the {n} rows; got shape {offset.shape}.")
+        offset = np.broadcast_to(offset, (n,))
         if not np.all(np.isfinite(offset)):
             raise ValueError(f"Offsets must be finite; found {offset[~np.isfinite(offset)][0]}.")
     return Rows(design, np.zeros(n), np.ones(n), np.ones(n), offset)
@@ -83,8 +87,7 @@ def predicted(
     mu = eta if kind == "linear" else means(estimate.problem.link, eta)[0]
     if interval is None:
         return mu
-    p = estimate.problem.linear.names
-    errors = np.sqrt(np.maximum(rows.design.quadratic(estimate.covariance()[: len(p), : len(p)]), 0.0))
+    errors = _errors(estimate, rows)
     if interval == "mean":
         reach = float(estimate.reference.isf(0.5 * (1.0 - level)))
         ends = [eta - reach * errors, eta + reach * errors]
@@ -94,6 +97,15 @@ def predicted(
     if trials is not None and not isinstance(estimate.problem.response, BinomialResponse):
         raise ValueError(f"Trials belong to binomial responses; the family is {estimate.problem.response.name}.")
     return Prediction(mu, *_for_responses(estimate, rows, eta, errors, level, trials), level, interval)
+
+
+def _errors(estimate: "LinearEstimate", rows: Rows) -> np.ndarray:
+    """Standard errors of linear predictors, by the covariance of the coefficients of columns as the design counts them."""
+    linear = estimate.problem.linear
+    counted = copy.copy(estimate)
+    counted.problem = estimate.problem.with_coordinates(linear.as_counted)
+    p = len(linear.names)
+    return np.sqrt(np.maximum(rows.design.quadratic(counted.covariance()[:p, :p]), 0.0))
 
 
 def _for_responses(

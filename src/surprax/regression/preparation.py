@@ -7,7 +7,7 @@ import numpy as np
 
 from surprax.data.errors import DataError
 from surprax.regression.inputs import Inputs, checked, numbers
-from surprax.regression.responses import BY_FAMILY, BinomialResponse, Response
+from surprax.regression.responses import BY_FAMILY, BinomialResponse, Response, Shaped
 from surprax.regression.rows import Rows
 
 __all__ = ["extra_name", "response_of", "rows_of"]
@@ -35,15 +35,27 @@ def rows_of(response: Response, inputs: Inputs) -> tuple[Rows, str]:
     weights, precision = checked(inputs.extras, inputs.n)
     trials = inputs.extras["trials"]
     if isinstance(response, BinomialResponse):
+        if len(columns) > 2 or (len(columns) == 2 and response.whole):
+            raise DataError(
+                f"{response.name} responses are one column, or two columns of binomial successes and failures: found"
+                f" {', '.join(columns)}"
+            )
+        y = next(iter(columns.values()))
         if len(columns) == 2:
-            one, other = columns.values()
-            trials, y = one + other, one
-        else:
-            (y,) = columns.values()
+            trials = np.sum(list(columns.values()), axis=0)
+        elif trials is None and not response.whole and np.any(y > 1):
+            raise DataError(
+                f"{label} must be shares from 0 to 1, or counts with trials=, or two columns, successes + failures: found"
+                f" {np.max(y):g}"
+            )
         if trials is not None:
             y, weights, precision = _shares(y, trials, weights, precision, label)
             return Rows(inputs.design, y, weights, precision, inputs.extras["offset"]), label
-    elif trials is not None:
+    if isinstance(response, Shaped) and inputs.extras["precisions"] is not None:
+        raise ValueError(
+            f"{response.name} responses have no dispersion that precisions could divide: use weights=, or another family."
+        )
+    if trials is not None:
         raise ValueError(f"Trials belong to binomial responses; the family is {response.name}.")
     if len(columns) != 1:
         raise DataError(f"{response.name} responses are one column: found {', '.join(columns)}")

@@ -114,7 +114,7 @@ def beginning(problem: LinearProblem, shape: Shape) -> np.ndarray:
 
 def _rough(problem: LinearProblem, shape: Shape, rows: Rows) -> np.ndarray:
     coordinates = problem.linear
-    intercept = coordinates.coordinate("Intercept") if "Intercept" in coordinates.names else None
+    intercept = coordinates.as_counted.coordinate("Intercept") if "Intercept" in coordinates.names else None
     if intercept is None or not np.any(shape.l1 > 0):
         b = start(problem, rows)
     else:

@@ -63,6 +63,11 @@ class Response:
     whole: bool = False
     extra: str = ""
 
+    @property
+    def a_law(self) -> str:
+        """With its article: "a gamma law", "an inverse Gaussian law"."""
+        return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name} law"
+
     def check(self, y: np.ndarray, label: str) -> None:
         """An error for responses outside of the support."""
         low, high = self.support
@@ -82,7 +87,7 @@ class Response:
         if np.any(bad):
             i = int(np.argmax(bad))
             raise ValueError(
-                f"Responses of a {self.name} law are {words.strip()}; {label} has {y[i]:g} in row {i}, and {int(bad.sum()):,} such"
+                f"Responses of {self.a_law} are {words.strip()}; {label} has {y[i]:g} in row {i}, and {int(bad.sum()):,} such"
                 " in all. Choose another family, or mend the data."
             )
 

@@ -24,8 +24,11 @@ __all__ = ["Fit", "best_extra", "descend", "fitted", "start"]
 SAMPLE = 20_000
 """Rows that the first steps are made on, at least; a sample is taken where there are three times as many."""
 
-DIGITS = 1e-18
+DIGITS = 1e-22
 """Decrement, relative to 1 + |surprise|/100, below which steps change no digit that matters, of the Hessian's either."""
+
+STALLED = 1e-12
+"""Nats below which a decrement that no longer falls is rounding."""
 
 STEPS = 100
 HALVINGS = 40
@@ -55,7 +58,7 @@ def fitted(problem: LinearProblem, begin: np.ndarray | None = None) -> Fit:
         z, count = _climbed(problem, begin)
         method = "Newton's method"
         value, gradient, curvature = problem.derivatives(z)
-    slopes = problem.linear.slopes(z)
+    slopes = problem.linear.as_counted.slopes(z)
     unit = _units(problem, z)
     seen = (unit * gradient, unit[:, None] * curvature * unit, slopes * unit)
     if half is not None:  # in units of standard errors, whatever the condition of X
@@ -65,7 +68,8 @@ def fitted(problem: LinearProblem, begin: np.ndarray | None = None) -> Fit:
     report = certify(method, count, seconds, value, *seen, problem.linear.labels, borders)
     if half is not None and report.converged:
         R = problem.triangle.R  # type: ignore[union-attr]
-        report = replace(report, condition=float(np.linalg.cond(R / np.linalg.norm(R, axis=0)) ** 2))
+        condition = float(np.linalg.cond(R / np.linalg.norm(R, axis=0)) ** 2) if R.size else 1.0
+        report = replace(report, condition=condition)
     return Fit(z, value, curvature, report)
 
 
@@ -140,6 +144,10 @@ def start(problem: LinearProblem, rows: Rows) -> np.ndarray:
         mu = 0.5 * (mu + center) if np.isfinite(high) or response.whole else np.maximum(mu, 1e-3 * center)
         span = (high - low) if np.isfinite(high) else max(center, 1e-300)
         mu = np.clip(mu, low + 1e-6 * span, high - 1e-6 * span if np.isfinite(high) else np.inf)
+    first, last = link.domain
+    if first > low or last < high:  # the link knows fewer means than the law has
+        spread = float(np.sqrt(w @ np.square(rows.y - center) / np.sum(w))) or 1.0
+        mu = np.clip(mu, first + 1e-2 * spread, last)
     with float64_scope():
         eta = np.asarray(link.of(mu), np.float64)
     steep = means(link, eta)[1]
@@ -217,18 +225,18 @@ def descend(problem: LinearProblem, z: np.ndarray, *, unit: bool, nats: float | 
     if nats is None:
         nats = DIGITS * (1.0 + 1e-2 * abs(value))
     count, fresh = 1, True
-    before = np.inf
+    before = last = np.inf
     for _ in range(STEPS):
         if not len(z):
             break
         step = _step(gradient, H, 1e-12)
         decrement = -0.5 * float(gradient @ step)
-        if decrement < nats:
+        if decrement < nats or (decrement < STALLED and decrement > 0.25 * last):  # rounding is all that is left
             break
+        last = decrement
         if decrement > 0.05 * before and not fresh:
-            H = problem.evaluate(z, "convex", unit=unit)[2]
-            assert H is not None
-            fresh, before = True, np.inf
+            H = _hessian(problem, z, unit)
+            fresh, before, last = True, np.inf, np.inf
             continue
         before = decrement
         for _ in range(HALVINGS):
@@ -241,6 +249,21 @@ def descend(problem: LinearProblem, z: np.ndarray, *, unit: bool, nats: float | 
             break
         z, value, gradient, fresh = z + step, new, slope, False
     return z, count
+
+
+def _hessian(problem: LinearProblem, z: np.ndarray, unit: bool) -> np.ndarray:
+    """The observed one where it is positive, as it is near a minimum; else one that is."""
+    H = problem.evaluate(z, "observed", unit=unit)[2]
+    assert H is not None
+    scale = 1.0 / np.sqrt(np.maximum(np.diagonal(H), 1e-300))
+    try:
+        if np.min(np.diagonal(np.linalg.cholesky(scale[:, None] * H * scale))) > 1e-6:
+            return H
+    except np.linalg.LinAlgError:
+        pass
+    H = problem.evaluate(z, "expected", unit=unit)[2]
+    assert H is not None
+    return H
 
 
 def _step(gradient: np.ndarray, H: np.ndarray, least: float) -> np.ndarray:

@@ -114,14 +114,15 @@ def streamed(
     responses = Responses(reader, response, left, asked.parsed.responses, extras)
     survey = Survey(responses, asked.parsed.covariates, asked.right, link)
     survey.run(passes)
-    recipe = asked.recipe(reader, left, survey)
     plain = asked.plain
+    recipe = asked.recipe(reader, left, survey)
+    recipe = recipe.centred(recipe.design(survey.sample(plain)[0]))
     file = FileRows(responses, recipe, survey.levels, plain, link, survey.n, survey.constant, passes)
     kept, totals, triangle, note = _compressed(survey, file)
     columns = recipe.names
     extra = f"({response.extra})" if response.extra in columns else response.extra
     equations, bounds = linear_constraints(constraints, columns)
-    coordinates = LinearCoordinates(columns, extra, fixed, tied, equations)
+    coordinates = LinearCoordinates(columns, extra, fixed, tied, equations, recipe.centring)
     title = f"{response.name} model of {survey.label}"
     origins = Origins(recipe, extras, survey.missing, note)
     parts = (title, response, link, kept, None, totals, coordinates)
