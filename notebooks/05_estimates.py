@@ -173,8 +173,8 @@ assert straight.surprise("bit") / 240 < 0.3
 # ## What an apple weighs
 #
 # Three apples by colour and diameter: red, 9 cm, 120 g; dark green, 11 cm, 180 g; light green, 13 cm, 160 g. With colours and
-# diameter there are more unknowns than apples, and one column says what others say. The diameter alone: ten grams for a
-# centimetre.
+# diameter there are more columns than apples, which give every weight exactly and leave nothing to judge them by. The diameter
+# alone: ten grams for a centimetre.
 
 # %%
 three = {"colour": ["red", "dark green", "light green"], "diameter": [9.0, 11.0, 13.0], "weight": [120.0, 180.0, 160.0]}
@@ -187,7 +187,7 @@ low, high = by_size.confidence_interval("diameter")
 print(
     f"{by_size['diameter']:.1f} g/cm, 95 % from {low:.0f} to {high:.0f}: three apples on a line leave one degree of freedom"
 )
-assert "flat" in str(said[-1].message) or "columns say the same" in str(said[-1].message)
+assert "exactly (3 rows, 4 columns)" in str(said[-1].message)
 assert np.isclose(by_size["diameter"], 10.0)
 
 # %% [markdown]
