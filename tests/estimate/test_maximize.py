@@ -11,7 +11,7 @@ import scipy.optimize as so
 import scipy.stats as st
 import statsmodels.api as sm
 
-from surprax.estimate import NotAMaximumWarning, maximize
+from surprax.estimate import NotAMaximumWarning, climbs, maximize
 
 RNG = np.random.default_rng(0)
 X = np.column_stack([np.ones(200), RNG.normal(size=(200, 2))])
@@ -242,3 +242,19 @@ def test_a_compatibility_curve_is_drawn(fit, tmp_path):
     (axes,) = figure.axes
     assert axes.get_xlabel() == "b[1]"
     assert "bits" in axes.get_ylabel()
+
+
+def test_long_climbs_show_a_bar(monkeypatch, capsys):
+    def bowl(params):
+        return -jnp.sum(jnp.cosh(params["x"]))
+
+    for optimizer in (None, optax.adam(0.1)):
+        maximize(bowl, {"x": np.ones(3)}, optimizer=optimizer, steps=300, progress=True)
+        assert not capsys.readouterr().err
+    monkeypatch.setattr(climbs, "PATIENCE", -1.0)
+    maximize(bowl, {"x": np.ones(3)}, progress=True, title="a bowl")
+    assert "a bowl: L-BFGS" in capsys.readouterr().err
+    maximize(bowl, {"x": np.ones(3)}, optimizer=optax.adam(0.1), steps=300, progress=True, title="a bowl")
+    assert "a bowl: 300 steps" in capsys.readouterr().err
+    maximize(bowl, {"x": np.ones(3)}, progress=False)
+    assert not capsys.readouterr().err

@@ -1,9 +1,7 @@
 """Files larger than memory: columns in chunks of equal length, and the evidence that adds up over them."""
 
-import contextlib
 import dataclasses
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
@@ -14,6 +12,7 @@ from surprax.data import arrow
 from surprax.data.columns import refuse_infinite
 from surprax.data.errors import DataError, Origin, are, it, no_rows, shortened
 from surprax.data.sources import Batch, PathLike, Source, open_source
+from surprax.progress import progress_bar
 
 __all__ = ["Chunk", "read_evidence", "stream_column"]
 
@@ -116,13 +115,13 @@ def read_evidence(
     labels: dict[Any, int] = {}
     total: Any = None
     dropped = 0
-    with _bar(f"{request.source.path.name}: {column}", progress) as advance:
+    with progress_bar(f"{request.source.path.name}: {column}", progress) as advance:
         for chunk in request.chunks(labels):
             part = _evidence(family, chunk, request, known)
             total = part if total is None else total + part
             dropped += chunk.missing
-            advance(chunk.fraction, dropped)
-        advance(1.0, dropped)
+            advance(chunk.fraction, _dropped(dropped))
+        advance(1.0, _dropped(dropped))
     return total if by is None else _by_label(total, list(labels), as_text=request.source.kind(by) is None)
 
 
@@ -286,22 +285,5 @@ def _by_label(evidence: Any, labels: list[Any], *, as_text: bool) -> Any:
     return dataclasses.replace(evidence[np.array(order)], labels=tuple(named[i] for i in order))
 
 
-@contextlib.contextmanager
-def _bar(title: str, progress: bool | None) -> Iterator[Any]:
-    """A function of the fraction read and the rows dropped that moves a progress bar, or one that does nothing."""
-    if not (sys.stderr.isatty() if progress is None else progress):
-        yield lambda fraction, dropped: None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(escape(title), total=1.0)
-
-        def advance(fraction: float, dropped: int) -> None:
-            note = f" ({dropped:,} missing dropped)" if dropped else ""
-            bar.update(task, completed=fraction, description=escape(title + note))
-
-        yield advance
+def _dropped(count: int) -> str:
+    return f" ({count:,} missing dropped)" if count else ""

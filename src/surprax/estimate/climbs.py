@@ -12,8 +12,12 @@ import optax
 from surprax.estimate.problem import LARGEST_NEWTON, Problem
 from surprax.estimate.report import Report, certify
 from surprax.numerics.precision import float64_scope
+from surprax.progress import PATIENCE, progress_bar
 
 __all__ = ["climb"]
+
+AT_ONCE = 100
+"""Iterations between looks at the clock."""
 
 USUAL = 500
 """Iterations of L-BFGS, at most, unless asked otherwise."""
@@ -27,14 +31,15 @@ def climb(
     steps: int | None = None,
     batch_size: int | None = None,
     key: Any = None,
+    progress: bool | None = None,
 ) -> tuple[np.ndarray, float, np.ndarray | None, Report]:
     """From z up: where it ended, the total surprise there, its Hessian (None where there are too many numbers) and the report."""
     began = time.perf_counter()
     if optimizer is None:
-        z, iterations = _lbfgs(problem, z, steps or USUAL)
+        z, iterations = _lbfgs(problem, z, steps or USUAL, progress)
         method = "L-BFGS"
     else:
-        z, iterations = _by_optimizer(problem, z, optimizer, steps or USUAL, batch_size, key)
+        z, iterations = _by_optimizer(problem, z, optimizer, steps or USUAL, batch_size, key, progress)
         method = "an Optax optimiser"
     if problem.size > LARGEST_NEWTON:
         value, gradient = problem.value_and_slope(z)
@@ -58,20 +63,33 @@ def climb(
     return z, value, curvature, report
 
 
-def _lbfgs(problem: Problem, z: np.ndarray, most: int) -> tuple[np.ndarray, int]:
+def _lbfgs(problem: Problem, z: np.ndarray, most: int, progress: bool | None) -> tuple[np.ndarray, int]:
     """Until steps gain nothing to speak of."""
     if not len(z):
         return z, 0
-    with float64_scope():
-        end, count = _lbfgs_loop(problem, most)(jnp.asarray(z), problem.data)
-        return np.asarray(end), int(count)
+    begin, go_on, end = _lbfgs_parts(problem)
+    with float64_scope(), progress_bar(f"{problem.title}: L-BFGS", progress, PATIENCE) as advance:
+        carry, done = begin(jnp.asarray(z)), 0
+        while done < most:
+            until = min(done + AT_ONCE, most)
+            carry = go_on(carry, problem.data, until)
+            done = int(carry[2])
+            advance(done / most, f", surprise {float(carry[3]):.6g} nat")
+            if done < until:
+                break
+        return np.asarray(end(carry, problem.data)), done
 
 
-def _lbfgs_loop(problem: Problem, most: int) -> Any:
+def _lbfgs_parts(problem: Problem) -> tuple[Any, Any, Any]:
+    """What begins a climb, goes on with it up to a number of iterations, and takes the best point of all."""
     solver = optax.lbfgs(memory_size=20)
 
+    def begin(z: Any) -> Any:
+        infinite = jnp.asarray(jnp.inf, z.dtype)
+        return z, solver.init(z), jnp.asarray(0), infinite, infinite, (z, infinite)
+
     @jax.jit
-    def run(z: Any, data: Any) -> Any:
+    def go_on(carry: Any, data: Any, until: Any) -> Any:
         surprise = functools.partial(problem.surprise, data=data)
         value_and_grad = optax.value_and_grad_from_state(surprise)
 
@@ -86,19 +104,26 @@ def _lbfgs_loop(problem: Problem, most: int) -> Any:
         def going(carry: Any) -> Any:
             _, _, count, value, gain, _ = carry
             small = (count > 2) & (jnp.abs(gain) <= 1e-12 * (1.0 + jnp.abs(value)))
-            return (count < most) & ~small & jnp.isfinite(jnp.where(count > 0, value, 0.0))
+            return (count < until) & ~small & jnp.isfinite(jnp.where(count > 0, value, 0.0))
 
-        infinite = jnp.asarray(jnp.inf, z.dtype)
-        start = (z, solver.init(z), 0, infinite, infinite, (z, infinite))
-        z_end, _, count, *_, best = jax.lax.while_loop(going, step, start)
-        last = surprise(z_end)
-        return jnp.where(last <= best[1], z_end, best[0]), count
+        return jax.lax.while_loop(going, step, carry)
 
-    return run
+    @jax.jit
+    def end(carry: Any, data: Any) -> Any:
+        z, *_, best = carry
+        return jnp.where(problem.surprise(z, data) <= best[1], z, best[0])
+
+    return begin, go_on, end
 
 
 def _by_optimizer(
-    problem: Problem, z: np.ndarray, optimizer: Any, steps: int, batch_size: int | None, key: Any
+    problem: Problem,
+    z: np.ndarray,
+    optimizer: Any,
+    steps: int,
+    batch_size: int | None,
+    key: Any,
+    progress: bool | None,
 ) -> tuple[np.ndarray, int]:
     """`steps` steps of any Optax optimiser; with `batch_size`, each on rows drawn by `key`, their log-likelihood scaled up."""
     rows = batch = 0
@@ -119,8 +144,8 @@ def _by_optimizer(
                 )
 
     @jax.jit
-    def run(z: Any, data: Any, key: Any) -> Any:
-        def step(carry: Any, i: Any) -> Any:
+    def run(carry: Any, data: Any, key: Any, low: Any, high: Any) -> Any:
+        def step(i: Any, carry: Any) -> Any:
             z, state = carry
             part, scale = data, 1.0
             if rows:
@@ -128,11 +153,16 @@ def _by_optimizer(
                 part, scale = jax.tree.map(lambda leaf: leaf[picked], data), rows / batch
             value, gradient = jax.value_and_grad(lambda z: scale * problem.surprise(z, part))(z)
             updates, state = optimizer.update(gradient, state, z, value=value, grad=gradient, value_fn=None)
-            return (optax.apply_updates(z, updates), state), None
+            return optax.apply_updates(z, updates), state
 
-        (end, _), _ = jax.lax.scan(step, (z, optimizer.init(z)), jnp.arange(steps))
-        return end
+        return jax.lax.fori_loop(low, high, step, carry)
 
     optimizer = optax.with_extra_args_support(optimizer)
-    with float64_scope():
-        return np.asarray(run(jnp.asarray(z), problem.data, key)), steps
+    with float64_scope(), progress_bar(f"{problem.title}: {steps:,} steps", progress, PATIENCE) as advance:
+        begin = jnp.asarray(z)
+        carry = begin, optimizer.init(begin)
+        for low in range(0, steps, AT_ONCE):
+            high = min(low + AT_ONCE, steps)
+            carry = jax.block_until_ready(run(carry, problem.data, key, low, high))
+            advance(high / steps)
+        return np.asarray(carry[0]), steps

@@ -20,6 +20,7 @@ def mle(
     key: Any = None,
     optimizer: Any = None,
     steps: int | None = None,
+    progress: bool | None = None,
     censoring: Any = None,
     upper: Any = None,
     truncated: tuple[Any, Any] | None = None,
@@ -37,6 +38,7 @@ def mle(
         tied: groups of names of parameters that have one value.
         starts, key: for a model: how many climbs, and a JAX random key for the starts after the first.
         optimizer, steps: an Optax optimiser for a model, instead of L-BFGS and Newton's method.
+        progress: whether long climbs show a bar; None where there is someone to see it.
         censoring: of observations of a family, one each: −1 (or "left") where it is at most x, 1 (or "right", or True) where it is
             above x, 0 where it is x.
         upper: the end of the interval (x, upper] that an observation lies in, one each; x itself where it is x.
@@ -87,6 +89,7 @@ def mle(
         key=key,
         optimizer=optimizer,
         steps=steps,
+        progress=progress,
     )
 
 
@@ -100,6 +103,7 @@ def map_estimate(
     key: Any = None,
     optimizer: Any = None,
     steps: int | None = None,
+    progress: bool | None = None,
     **model_arguments: Any,
 ) -> Estimate:
     """The mode of the posterior density of a NumPyro model's latent sites, on their own scales; arguments as for `mle`.
@@ -128,6 +132,7 @@ def map_estimate(
         key=key,
         optimizer=optimizer,
         steps=steps,
+        progress=progress,
     )
 
 

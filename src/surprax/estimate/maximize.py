@@ -36,6 +36,7 @@ def maximize(
     steps: int | None = None,
     batch_size: int | None = None,
     title: str | None = None,
+    progress: bool | None = None,
 ) -> Estimate:
     """The parameters at which a log-density is greatest, in float64, and all that a fit should say about them.
 
@@ -54,6 +55,7 @@ def maximize(
         steps: of the optimiser, at most (L-BFGS: 500).
         batch_size: rows at a time, for an `optimizer`.
         title: what is fitted, for the summary.
+        progress: whether long climbs show a bar; None where there is someone to see it.
 
     Returns:
         An `Estimate`. Where it is no maximum, `converged` is false, and a warning says why.
@@ -108,7 +110,7 @@ def maximize(
             raise ValueError("Further starts are drawn at random: pass a key, jax.random.key(0).")
         noise = jax.random.normal(jax.random.fold_in(key, 1), (starts - 1, coordinates.size))
         points += list(start + 2.0 * np.asarray(noise, np.float64))
-    options = {"optimizer": optimizer, "steps": steps, "batch_size": batch_size, "key": key}
+    options = {"optimizer": optimizer, "steps": steps, "batch_size": batch_size, "key": key, "progress": progress}
     return best_of(problem, points, **options)
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -10,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from surprax.data.errors import DataError
-from surprax.data.streams import _bar
+from surprax.progress import PATIENCE, progress_bar
 from surprax.regression.design import Coded, Design
 from surprax.regression.file_blocks import BlockReader, RawBlock, Settled, as_number
 from surprax.regression.formulas import Recipe
@@ -23,9 +22,6 @@ from surprax.regression.terms import Terms
 from surprax.regression.variables import Variables
 
 __all__ = ["FileRows", "Passes", "Responses", "Sums"]
-
-PATIENCE = 2.0
-"""Seconds after which a pass shows a bar."""
 
 
 @final
@@ -44,18 +40,8 @@ class Passes:
     def over(self, what: str) -> Iterator[Any]:
         """A function of the fraction that has been read and of how many rows were dropped."""
         self.count += 1
-        began = time.perf_counter()
-        with contextlib.ExitStack() as stack:
-            draw: Any = None
-
-            def advance(fraction: float, dropped: int) -> None:
-                nonlocal draw
-                if draw is None and time.perf_counter() - began > PATIENCE:
-                    draw = stack.enter_context(_bar(f"{self.title}: pass {self.count}, {what}", self.progress))
-                if draw is not None:
-                    draw(fraction, dropped)
-
-            yield advance
+        with progress_bar(f"{self.title}: pass {self.count}, {what}", self.progress, PATIENCE) as advance:
+            yield lambda fraction, dropped: advance(fraction, f" ({dropped:,} missing dropped)" if dropped else "")
 
 
 @final
