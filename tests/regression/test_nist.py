@@ -111,7 +111,6 @@ def test_responses_without_errors_are_fitted_to_rounding(name):
     assert 1.0 - est.deviance / np.sum((est.data_rows().y - est.data_rows().y.mean()) ** 2) == 1.0
 
 
-
 @pytest.mark.parametrize("name", EXACT)
 def test_without_errors_there_is_no_scale_and_the_certificate_says_so(name):
     with pytest.warns(NotAMaximumWarning, match="exactly"):

@@ -225,7 +225,6 @@ def test_where_there_is_no_maximum_a_warning_says_why(name):
     assert np.all(np.isfinite(est.predict()))
 
 
-
 @pytest.mark.parametrize("name", WANTED)
 def test_what_should_be_said(name):
     call, facts, _ = WANTED[name]
@@ -250,7 +249,6 @@ def test_what_should_be_said(name):
 def test_outcomes_may_be_booleans(w):
     found = sx.glm("w ~ x", {"w": w, "x": X}, family=sx.Bernoulli)
     assert found.params == pytest.approx(sx.glm("b ~ x", BASE, family=sx.Bernoulli).params)
-
 
 
 def test_a_log_link_fits_responses_below_zero():

@@ -29,14 +29,14 @@ class Centring:
 
     Attributes:
         mean: m, near the means of columns that lie far from zero; 0 for those that stay as they are, shape (p,).
-        spread: standard deviations of the former; 1 for the latter, shape (p,).
+        spread: standard deviations of the former, down to a power of 2; 1 for the latter, shape (p,).
         intercept: the intercept's place.
 
     Coefficients of several equations, (c₀, b) of one after those of another, are what a model of categories has.
 
     >>> centring = Centring(np.array([0.0, 2000.0]), np.array([1.0, 10.0]), 0)
-    >>> centring.told(np.array([1.5, 0.25])), centring.counted(np.array([-498.5, 0.25]))
-    (array([-498.5 ,    0.25]), array([1.5 , 0.25]))
+    >>> centring.told(np.array([1.5, 0.5])), centring.counted(np.array([-998.5, 0.5]))
+    (array([-998.5,    0.5]), array([1.5, 0.5]))
     """
 
     mean: np.ndarray
@@ -81,25 +81,30 @@ def centring_of(design: Design) -> Centring | None:
         if isinstance(block, Coded) and block.indicators is not None:
             continue
         some = block.rows(slice(None, None, max(1, design.n // SAMPLE)))
-        for j in range(block.width):
-            if _far(*_moments(some, j)) and _far(*(found := _moments(block, j))) and found[1] > CONSTANT * abs(found[0]):
-                grid = np.exp2(np.floor(np.log2(found[1])))  # X − m has no more digits than X, then
-                mean[places[j]], spread[places[j]] = np.round(found[0] / grid) * grid, found[1]
+        (far,) = np.nonzero(_are_far(*_moments(some, np.arange(block.width))))
+        at, deviation = _moments(block, far)
+        far, at, deviation = (
+            part[_are_far(at, deviation) & (deviation > CONSTANT * abs(at))] for part in (far, at, deviation)
+        )
+        grid = np.exp2(np.floor(np.log2(deviation)))  # X − m has no more digits than X, then
+        mean[places[far]], spread[places[far]] = np.round(at / grid) * grid, grid
     return Centring(mean, spread, design.names.index("Intercept")) if np.any(mean) else None
 
 
-def _far(mean: float, spread: float) -> bool:
+def _are_far(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
     return abs(mean) > FAR * spread
 
 
-def _moments(block: Block, j: int) -> tuple[float, float]:
-    """Mean and standard deviation of a column."""
+def _moments(block: Block, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations of some columns."""
     with np.errstate(over="ignore", invalid="ignore"):
         if isinstance(block, Dense):
-            return float(np.mean(block.matrix[:, j])), float(np.std(block.matrix[:, j]))
+            matrix = block.matrix[:, columns]
+            return np.mean(matrix, axis=0), np.std(matrix, axis=0)
         share = np.bincount(block.codes, minlength=len(block.table)) / len(block.codes)
-        mean = float(share @ block.table[:, j])
-        return mean, float(np.sqrt(share @ np.square(block.table[:, j] - mean)))
+        table = block.table[:, columns]
+        mean = share @ table
+        return mean, np.sqrt(share @ np.square(table - mean))
 
 
 def _less(block: Block, shift: np.ndarray) -> Block:

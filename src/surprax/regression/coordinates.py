@@ -183,7 +183,11 @@ class LinearCoordinates:
         row = np.zeros((1, len(self.names)))
         row[0, i] = 1.0
         (row,) = self._counted(row)
-        return float(row @ self.a), row if self.B is None else row @ self.B
+        if self.B is None:
+            return float(row @ self.a), row
+        line = row @ self.B
+        rounding = TOLERANCE * (np.abs(row) @ np.abs(self.B))
+        return float(row @ self.a), np.where(np.abs(line) > rounding, line, 0.0)
 
     def led_by(self, label: str, z: np.ndarray) -> tuple["LinearCoordinates", np.ndarray, int] | None:
         """Coordinates in which a coefficient that depends on several free numbers is one itself, in place of that which moves it
@@ -195,7 +199,7 @@ class LinearCoordinates:
         if not np.any(row):
             return None
         B = np.eye(len(self.names)) if self.B is None else self.B
-        k = int(np.argmax(np.abs(row) * np.max(np.abs(B) * self._units[:, None], axis=0)))
+        k = int(np.argmax(np.abs(row) / np.max(np.abs(B) / self._units[:, None], axis=0)))
         whole = np.eye(len(row))  # γ of the new numbers
         whole[k] = -row / row[k]
         whole[k, k] = 1.0 / row[k]

@@ -84,6 +84,7 @@ def glm(  # type: ignore[misc]
     Returns:
         A `LinearEstimate` (a `MultinomialEstimate` for categories), with `predict`, `residuals` and all that an `Estimate` has.
         Where covariates are discrete, rows are put together first, and normal responses become a triangle; `compression` says so.
+        Columns that lie far from zero, as years do, are centred within where there is an intercept, and told as they are.
 
     Raises:
         DataError: for columns that are missing, empty, infinite, or of the wrong kind.
@@ -111,7 +112,9 @@ def glm(  # type: ignore[misc]
         )
     inputs = read_inputs(model, data, extras, intercept=intercept, drop_missing=drop_missing, context=context)
     if response is None:
-        return multinomial(inputs.centred(), extras, link=link, penalty=penalty, constraints=constraints, fixed=fixed, tied=tied)
+        return multinomial(
+            inputs.centred(), extras, link=link, penalty=penalty, constraints=constraints, fixed=fixed, tied=tied
+        )
     chosen = link_named(response.link if link is None else link)
     names = inputs.design.names
     equations, bounds = linear_constraints(constraints, names)

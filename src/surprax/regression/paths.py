@@ -206,10 +206,11 @@ def penalty_path(
         raise ValueError(f"l1_ratio is a share, from 0 (ridge) to 1 (lasso); got {l1_ratio}.")
     extras = Extras(offset, weights, precisions, trials)
     response = response_of(family)
-    inputs = read_inputs(model, data, extras, intercept=intercept, drop_missing=drop_missing, context=context)
+    inputs = read_inputs(model, data, extras, intercept=intercept, drop_missing=drop_missing, context=context).centred()
+    centring = inputs.recipe.centring
     rows, label = rows_of(response, inputs)
     names = rows.design.names
-    coordinates = LinearCoordinates(names, extra_name(response, names) if response.extra else "")
+    coordinates = LinearCoordinates(names, extra_name(response, names) if response.extra else "", centring=centring)
     law = Law(
         f"{response.name} model of {label}", response, link_named(response.link if link is None else link), coordinates
     )
@@ -224,6 +225,7 @@ def penalty_path(
     normal = isinstance(response, NormalResponse) and isinstance(law.link, Identity)
     make = by_evidence if normal else by_refits
     strengths, coefficients, deviances, by_fold, amounts = make(law, *parts, codes, number, means)
+    coefficients = coefficients if centring is None else centring.told(coefficients.T).T
     return PenaltyPath(
         names, strengths, l1_ratio, coefficients, deviances, asked.scale, by_fold, amounts, law, rows, origins
     )
