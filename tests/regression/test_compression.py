@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import surprax as sx
 from surprax.regression.compression import compressed
 from surprax.regression.glm import estimated
-from surprax.regression.problem import totals_of
+from surprax.regression.totals import totals_of
 
 CLOSE = dict(rtol=1e-9, atol=1e-9)
 N = 160

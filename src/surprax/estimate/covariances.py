@@ -7,7 +7,7 @@ import numpy as np
 if TYPE_CHECKING:
     from surprax.estimate.estimate import Estimate
 
-__all__ = ["Kind", "covariance", "factor"]
+__all__ = ["Kind", "covariance", "factor", "factor_of"]
 
 type Kind = Literal["observed", "expected", "sandwich", "cluster"]
 
@@ -38,10 +38,10 @@ def factor(estimate: "Estimate") -> np.ndarray:
     if not estimate.problem.size:
         return np.zeros((0, 0))
     known = estimate.problem.half_covariance(estimate._z)
-    return _factor(H, estimate) if known is None else known
+    return factor_of(H, estimate) if known is None else known
 
 
-def _factor(H: np.ndarray, estimate: "Estimate") -> np.ndarray:
+def factor_of(H: np.ndarray, estimate: "Estimate") -> np.ndarray:
     diagonal = np.diagonal(H)
     if np.all(np.isfinite(H)) and np.all(diagonal > 0):
         scale = 1.0 / np.sqrt(diagonal)
@@ -64,7 +64,7 @@ def _expected(estimate: "Estimate", slopes: np.ndarray) -> np.ndarray:
             'Expected information is known for families; of other log-likelihoods there is the observed one, kind="observed".'
         )
     information = np.asarray(estimate._expected(estimate), np.float64)  # of θ
-    lower = _factor(slopes.T @ information @ slopes, estimate)
+    lower = factor_of(slopes.T @ information @ slopes, estimate)
     half = slopes @ lower
     return half @ half.T
 

@@ -19,10 +19,11 @@ from surprax.regression.coordinates import LinearCoordinates
 from surprax.regression.diagnosis import reason_without_maximum
 from surprax.regression.estimate import LinearEstimate, Origins
 from surprax.regression.links import Link
-from surprax.regression.problem import LinearProblem, totals_of
+from surprax.regression.problem import LinearProblem
 from surprax.regression.responses import Response
 from surprax.regression.rows import Rows
 from surprax.regression.solver import fitted
+from surprax.regression.totals import totals_of
 from surprax.units import from_nats
 
 __all__ = ["CensoredEstimate", "fit_censored"]

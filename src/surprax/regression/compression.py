@@ -18,9 +18,9 @@ from surprax.regression.design import Coded, Dense, Design
 from surprax.regression.grouping import Grouping, is_one, tabulated
 from surprax.regression.least_squares import Triangle, least_squares
 from surprax.regression.links import Identity, Link, Log
-from surprax.regression.problem import MANY, totals_of
 from surprax.regression.responses import Dispersed, NormalResponse, PoissonResponse, Response
 from surprax.regression.rows import Rows, Totals, distinct
+from surprax.regression.totals import MANY, totals_of
 
 __all__ = ["WORTH", "Compressed", "compressed", "grouped", "numbers_dense"]
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surprax.estimate.covariances import factor
+from surprax.estimate.covariances import factor, factor_of
 from surprax.numerics.precision import float64_scope
 from surprax.regression.residuals import leverages
 from surprax.regression.responses import Dispersed
@@ -50,8 +50,6 @@ def _by_pearson(estimate: "LinearEstimate", covariance: np.ndarray) -> np.ndarra
 
 
 def _expected_factor(estimate: "LinearEstimate") -> np.ndarray:
-    from surprax.estimate.covariances import _factor
-
     problem = estimate.problem
     z = estimate._z
     response, linear = problem.response, problem.linear
@@ -59,11 +57,11 @@ def _expected_factor(estimate: "LinearEstimate") -> np.ndarray:
         H = problem.evaluate(z[: linear.free_coefficients], "expected", unit=True)[2]
         assert H is not None
         if not linear.has_free_extra:
-            return _factor(H / problem.dispersion(z), estimate)
+            return factor_of(H / problem.dispersion(z), estimate)
         corner = problem.derivatives(z)[2][-1, -1]  # at the maximum it is what is expected
         whole = np.zeros((len(z), len(z)))
         whole[:-1, :-1], whole[-1, -1] = H / problem.dispersion(z), corner
-        return _factor(whole, estimate)
+        return factor_of(whole, estimate)
     raise ValueError(
         f"Expected information of {response.name} responses is not known in closed form for the {linear.extra}; use"
         ' kind="observed".'

@@ -10,12 +10,13 @@ from surprax.regression.compression import compressed
 from surprax.regression.coordinates import LinearCoordinates
 from surprax.regression.links import Link
 from surprax.regression.moments import Moments, Origin, moments
-from surprax.regression.problem import LinearProblem, totals_of
+from surprax.regression.problem import LinearProblem
 from surprax.regression.proximal import Shape, beginning, shrink
 from surprax.regression.quadratic import least
 from surprax.regression.responses import Dispersed, Response
 from surprax.regression.rows import Rows
 from surprax.regression.shrinkage import Penalty
+from surprax.regression.totals import totals_of
 
 __all__ = ["Law", "by_evidence", "by_refits"]
 

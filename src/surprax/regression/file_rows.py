@@ -11,10 +11,13 @@ import numpy as np
 from surprax.data.errors import DataError
 from surprax.progress import PATIENCE, progress_bar
 from surprax.regression.design import Coded, Design
+from surprax.regression.encoding import Discrete
 from surprax.regression.file_blocks import BlockReader, RawBlock, Settled, as_number
 from surprax.regression.formulas import Recipe
 from surprax.regression.inputs import Extras, Inputs, numbers
 from surprax.regression.links import Link
+from surprax.regression.preparation import rows_of
+from surprax.regression.problem import curvature_of
 from surprax.regression.responses import Response
 from surprax.regression.rows import Rows
 from surprax.regression.sums import by_row
@@ -68,8 +71,6 @@ class Responses:
 
         Raises `DataError` or `ValueError` for numbers that are none of the law's, with the row of the file.
         """
-        from surprax.regression.preparation import rows_of
-
         given = {role: self._extra(block, role, what) for role, what in self.extras.items()}
         variables = Variables(
             {name: _variable(block.raws[name]) for name in self.names},
@@ -127,8 +128,6 @@ class Responses:
 
 
 def _variable(raw: Any) -> Any:
-    from surprax.regression.encoding import Discrete
-
     return as_number(raw.values) if raw.labels is None else Discrete(raw.values, raw.labels, categorical=True)
 
 
@@ -206,8 +205,6 @@ class FileRows:
             b, log_extra: where.
             second: which Hessian, as `LinearProblem.evaluate` has it; "" for none.
         """
-        from surprax.regression.problem import _curvature
-
         at = np.append(b, log_extra)
         for known, kind, sums in self._known:
             if np.array_equal(known, at) and second in ("", kind):
@@ -225,7 +222,7 @@ class FileRows:
                 if second:
                     mixed += rows.design.transposed(each.mixed)
             if H is not None:
-                H += rows.design.gram(_curvature(each, second))
+                H += rows.design.gram(curvature_of(each, second))
         sums = Sums(value, gradient, H, mixed, in_extra)
         self._known = [*self._known[-2:], (at, second, sums)]
         return sums

@@ -12,7 +12,7 @@ from surprax.regression.file_blocks import Levels, RawBlock, Settled
 from surprax.regression.file_cells import CellSums
 from surprax.regression.file_rows import Passes, Responses
 from surprax.regression.links import Link, Log
-from surprax.regression.problem import _constant, totals_of
+from surprax.regression.problem import _constant
 from surprax.regression.reading import Raw
 from surprax.regression.responses import (
     Dispersed,
@@ -22,6 +22,7 @@ from surprax.regression.responses import (
 )
 from surprax.regression.rows import Rows, Totals
 from surprax.regression.syntax import Piece
+from surprax.regression.totals import totals_of
 from surprax.regression.training import CATEGORIES
 from surprax.regression.variables import Variables
 

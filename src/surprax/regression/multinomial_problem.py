@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from surprax.estimate.problem import Problem
+from surprax.regression.base import LinearlyCoordinated
 from surprax.regression.compression import grouped, numbers_dense
 from surprax.regression.coordinates import LinearCoordinates
 from surprax.regression.design import Coded, Design
@@ -129,7 +129,7 @@ def softmax(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return p, log_p
 
 
-class MultinomialProblem(Problem):
+class MultinomialProblem(LinearlyCoordinated):
     """−log-likelihood of categories, to be minimised over coefficients b_1 … b_{K−1}, one after the other.
 
     Args:
@@ -163,11 +163,6 @@ class MultinomialProblem(Problem):
 
     def with_coordinates(self, coordinates: Any) -> "MultinomialProblem":
         return MultinomialProblem(self.title, self.original, self.cells, coordinates, self.ridge)
-
-    @property
-    def linear(self) -> LinearCoordinates:
-        """The coordinates, which are linear ones here."""
-        return self.coordinates  # type: ignore[return-value]
 
     def matrix_of(self, z: np.ndarray) -> np.ndarray:
         """Coefficients at z, shape (K − 1, p)."""
@@ -223,24 +218,6 @@ class MultinomialProblem(Problem):
             for k in range(1, j):
                 H[j - 1, :, k - 1] = H[k - 1, :, j - 1] = -X.gram(N_j * p[k])
         return H.reshape((K - 1) * X.p, -1)
-
-    def value(self, z: np.ndarray, weights: Any = None) -> float:
-        return self.evaluate(z, weights=weights)[0]
-
-    def value_and_slope(self, z: np.ndarray, weights: Any = None) -> tuple[float, np.ndarray]:
-        value, slope, _ = self.evaluate(z, weights=weights)
-        return value, slope
-
-    def derivatives(self, z: np.ndarray, weights: Any = None) -> tuple[float, np.ndarray, np.ndarray]:
-        value, slope, H = self.evaluate(z, "observed", weights)
-        assert H is not None
-        return value, slope, H
-
-    def theta(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.linear.theta(z), self.linear.slopes(z)
-
-    def values(self, z: np.ndarray) -> dict[str, np.ndarray]:
-        return self.linear.values(z)
 
     def scores(self, z: np.ndarray) -> np.ndarray:
         """Gradients of the log-likelihoods of the rows in the free numbers, each once whatever its weight, (n, d)."""

@@ -20,6 +20,7 @@ from surprax.regression.inputs import Extras, read_inputs
 from surprax.regression.links import Identity, Link, link_named
 from surprax.regression.moments import centres
 from surprax.regression.penalized import shrunk
+from surprax.regression.preparation import extra_name, response_of, rows_of
 from surprax.regression.responses import NormalResponse, Response
 from surprax.regression.rows import Rows
 from surprax.regression.shrinkage import Penalty
@@ -200,8 +201,6 @@ def penalty_path(
     >>> path.estimate("one_se").nonzero
     ('x0',)
     """
-    from surprax.regression.preparation import extra_name, response_of, rows_of
-
     if not 0 <= l1_ratio <= 1:
         raise ValueError(f"l1_ratio is a share, from 0 (ridge) to 1 (lasso); got {l1_ratio}.")
     extras = Extras(offset, weights, precisions, trials)

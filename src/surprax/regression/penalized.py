@@ -13,6 +13,7 @@ from surprax.estimate.maximize import NotAMaximumWarning
 from surprax.regression.compression import compressed
 from surprax.regression.coordinates import LinearCoordinates
 from surprax.regression.estimate import LinearEstimate, Origins
+from surprax.regression.fitting import estimated, refuse_constant
 from surprax.regression.links import Link
 from surprax.regression.problem import LinearProblem
 from surprax.regression.responses import Response
@@ -66,8 +67,6 @@ def shrunk(
     )
     origins = replace(origins, compression=small.note)
     if penalty.l1 == 0 and penalty.l2 == 0 and not penalty.bounded:
-        from surprax.regression.fitting import estimated
-
         return estimated(problem, origins)
     return _estimate(problem, penalty, origins, begin)
 
@@ -75,8 +74,6 @@ def shrunk(
 def _estimate(
     problem: LinearProblem, penalty: Penalty, origins: Origins, begin: np.ndarray | None = None
 ) -> "PenalizedEstimate":
-    from surprax.regression.fitting import refuse_constant
-
     refuse_constant(problem)
     found = solved(problem, penalty, begin)
     if not found.report.converged:
@@ -205,8 +202,6 @@ class PenalizedEstimate(LinearEstimate):
         return _estimate(problem, self.penalty, self.origins)
 
     def _null(self) -> LinearEstimate:
-        from surprax.regression.fitting import estimated
-
         if "Intercept" not in self.problem.linear.names:
             return super()._null()
         others = dict.fromkeys([name for name in self.problem.linear.names if name != "Intercept"], 0.0)

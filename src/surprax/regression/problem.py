@@ -10,20 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from surprax.estimate.problem import Problem
 from surprax.numerics.precision import float64_scope
+from surprax.regression.base import LinearlyCoordinated
 from surprax.regression.coordinates import LinearCoordinates
-from surprax.regression.grouping import is_one, tabulated
 from surprax.regression.least_squares import Triangle
 from surprax.regression.links import Link
 from surprax.regression.responses import Dispersed, Response, Shaped
-from surprax.regression.rows import Rows, Totals, bucket
-from surprax.regression.sums import ByRow, by_row, two_slopes
+from surprax.regression.rows import Rows, Totals
+from surprax.regression.sums import ByRow, by_row
+from surprax.regression.totals import saturated, totals_of
 
-__all__ = ["LinearProblem", "saturated", "totals_of"]
-
-MANY = 1 << 14
-"""Rows from which on functions of the responses are computed for distinct ones only."""
+__all__ = ["LinearProblem"]
 
 
 @dataclass
@@ -36,7 +33,7 @@ class _Point:
     kept: list[tuple[Rows, ByRow]]
 
 
-class LinearProblem(Problem):
+class LinearProblem(LinearlyCoordinated):
     """−log-likelihood of responses with law `response` and means g⁻¹(X b + offset), to be minimised.
 
     Args:
@@ -114,19 +111,6 @@ class LinearProblem(Problem):
         corner = self.derivatives(z)[2][-1, -1]
         return scipy.linalg.block_diag(half, 1.0 / np.sqrt(corner)) if corner > 0 else None
 
-    @property
-    def slots(self) -> Any:
-        return self.coordinates.slots
-
-    @property
-    def size(self) -> int:
-        return self.coordinates.size
-
-    @property
-    def linear(self) -> LinearCoordinates:
-        """The coordinates, which are linear ones here."""
-        return self.coordinates  # type: ignore[return-value]
-
     @functools.cached_property
     def constant(self) -> float:
         """What half the deviance of the rows has that depends on the responses alone, and what is within cells."""
@@ -165,7 +149,7 @@ class LinearProblem(Problem):
                 if second:
                     mixed += rows.design.transposed(each.mixed)
             if H is not None:
-                H += rows.design.gram(_curvature(each, second))
+                H += rows.design.gram(curvature_of(each, second))
         if self.ridge is not None:
             value, gradient = value + 0.5 * float(self.ridge @ b**2), gradient + self.ridge * b
             if H is not None:
@@ -227,24 +211,6 @@ class LinearProblem(Problem):
 
     # What `Problem` promises.
 
-    def value(self, z: np.ndarray, weights: Any = None) -> float:
-        return self.evaluate(z, weights=weights)[0]
-
-    def value_and_slope(self, z: np.ndarray, weights: Any = None) -> tuple[float, np.ndarray]:
-        value, slope, _ = self.evaluate(z, weights=weights)
-        return value, slope
-
-    def derivatives(self, z: np.ndarray, weights: Any = None) -> tuple[float, np.ndarray, np.ndarray]:
-        value, slope, H = self.evaluate(z, "observed", weights)
-        assert H is not None
-        return value, slope, H
-
-    def theta(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.linear.theta(z), self.linear.slopes(z)
-
-    def values(self, z: np.ndarray) -> dict[str, np.ndarray]:
-        return self.linear.values(z)
-
     def scores(self, z: np.ndarray) -> np.ndarray:
         """Gradients of the log-likelihoods of the original rows in the free numbers, each once whatever its weight, (n, d)."""
         return np.concatenate([self._scores(rows, z) for rows in self.original.parts()])
@@ -264,7 +230,7 @@ class LinearProblem(Problem):
         return np.column_stack([out, -_extra_slopes(self.response, self.link, once, rows.eta(b), log_extra)])
 
 
-def _curvature(each: ByRow, kind: str) -> np.ndarray:
+def curvature_of(each: ByRow, kind: str) -> np.ndarray:
     if kind == "expected" or (kind == "convex" and np.any(each.curvature < 0)):
         return each.expected
     return each.curvature
@@ -290,53 +256,6 @@ def _constant(response: Response, rows: Rows) -> float:
 @functools.cache
 def _constants(response: Dispersed) -> Any:
     return jax.jit(lambda y, w: jnp.sum(jnp.where(w > 0, w * response.constant(y), 0.0)))
-
-
-def totals_of(response: Response, rows: Rows) -> Totals:
-    """Totals of rows as they are."""
-    count = float(rows.n if is_one(rows.weights) else np.sum(rows.weights))
-    if not isinstance(response, Dispersed):
-        return Totals(count, 0.0, np.ones(1), np.array([count]))
-    seen = response.precisions(rows.y, rows.precision)
-    if np.all(seen == seen[:1]):
-        precisions, counts = seen[:1], np.array([count])
-    else:
-        precisions, place = np.unique(seen, return_inverse=True)
-        counts = np.bincount(place, rows.weights, len(precisions))
-    y, weights, precision = rows.y, rows.weights, rows.precision
-    found = tabulated(y, weights) if len(precisions) == 1 and rows.n > MANY else None
-    if found is not None:
-        y, weights = found
-        precision = np.full(len(y), precisions[0])
-    with float64_scope():
-        return Totals(count, float(weights @ response.base(y, precision)), precisions, counts)
-
-
-@functools.cache
-def _saturated(response: Dispersed) -> Any:
-    def total(log_extra: Any, log_precisions: Any, counts: Any) -> Any:
-        def of(a: Any) -> Any:
-            return response.saturated(response.log_dispersion(a) - log_precisions)
-
-        parts = two_slopes(of, jnp.broadcast_to(log_extra, jnp.shape(counts)))
-        return [jnp.sum(jnp.where(counts > 0, counts * part, 0.0)) for part in parts]
-
-    return jax.jit(total)
-
-
-def saturated(response: Dispersed, totals: Totals, log_extra: float) -> tuple[float, float, float]:
-    """Σ log p(y | y, φ) but for its base, and its derivatives in log extra."""
-    if not response.extra:
-        return 0.0, 0.0, 0.0
-    size = bucket(len(totals.counts)) if len(totals.counts) > 1 else 1
-    counts, log_precisions = np.zeros(size), np.zeros(size)
-    with np.errstate(divide="ignore"):  # of what is 0, log p(y | y, φ) is
-        counts[: len(totals.counts)], log_precisions[: len(totals.counts)] = totals.counts, np.log(totals.precisions)
-    with float64_scope():
-        value, first, second = _saturated(response)(
-            jnp.asarray(log_extra), jnp.asarray(log_precisions), jnp.asarray(counts)
-        )
-        return float(value), float(first), float(second)
 
 
 @functools.cache

@@ -10,9 +10,10 @@ import scipy.linalg
 
 from surprax.estimate.report import Report
 from surprax.regression.coordinates import LinearCoordinates
-from surprax.regression.problem import LinearProblem, saturated
+from surprax.regression.problem import LinearProblem
 from surprax.regression.proximal import Shape, beginning, certified, extra_at, shrink
 from surprax.regression.responses import Dispersed
+from surprax.regression.totals import saturated
 
 __all__ = ["Penalty", "Solution", "pair", "solved"]
 

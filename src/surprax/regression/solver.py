@@ -18,6 +18,7 @@ from surprax.regression.problem import LinearProblem
 from surprax.regression.responses import Dispersed, Shaped
 from surprax.regression.rows import Rows
 from surprax.regression.sums import means
+from surprax.regression.totals import saturated
 
 __all__ = ["Fit", "best_extra", "descend", "fitted", "start"]
 
@@ -199,8 +200,6 @@ def best_extra(problem: LinearProblem, b: np.ndarray) -> float:
 
 def _best_dispersion(problem: LinearProblem, b: np.ndarray) -> float:
     """Where the extra parameter is best at coefficients b; only the deviance matters."""
-    from surprax.regression.problem import saturated
-
     response = problem.response
     assert isinstance(response, Dispersed)
     half = problem.evaluate(b, unit=True)[0] + problem.constant

@@ -11,6 +11,7 @@ from surprax.regression.estimate import LinearEstimate
 from surprax.regression.file_blocks import Levels
 from surprax.regression.file_rows import FileRows
 from surprax.regression.problem import LinearProblem
+from surprax.regression.responses import Dispersed
 from surprax.regression.rows import Rows
 
 __all__ = ["StreamedEstimate", "StreamedProblem"]
@@ -59,8 +60,6 @@ class StreamedProblem(LinearProblem):
     @property
     def separates(self) -> bool:
         """Whether sums do not depend on the extra parameter."""
-        from surprax.regression.responses import Dispersed
-
         return isinstance(self.response, Dispersed)
 
 

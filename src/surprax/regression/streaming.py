@@ -23,15 +23,20 @@ from surprax.regression.file_cells import CellRows
 from surprax.regression.file_formula import FileFormula
 from surprax.regression.file_rows import FileRows, Passes, Responses
 from surprax.regression.file_survey import Survey
+from surprax.regression.fitting import estimated
+from surprax.regression.fitting import refuse_constant as refuse
 from surprax.regression.inputs import Extras
 from surprax.regression.least_squares import Triangle, least_squares
 from surprax.regression.links import Identity, Link
-from surprax.regression.problem import LinearProblem, totals_of
+from surprax.regression.penalized import _estimate
+from surprax.regression.problem import LinearProblem
 from surprax.regression.responses import Dispersed, NormalResponse, Response
 from surprax.regression.rows import Rows, Totals
+from surprax.regression.shrinkage import Penalty, pair
 from surprax.regression.solver import descend, start
 from surprax.regression.streamed_estimate import StreamedEstimate, StreamedProblem
 from surprax.regression.syntax import parsed
+from surprax.regression.totals import totals_of
 
 __all__ = ["streamed", "streams"]
 
@@ -130,8 +135,6 @@ def streamed(
     refuse_constant(problem, survey)
     if penalty is not None or bounds:
         return _penalized(problem, penalty, bounds, origins)
-    from surprax.regression.fitting import estimated
-
     begin = _begin(problem, survey, file) if kept is file else None
     return StreamedEstimate.of(estimated(problem, origins, begin), file)
 
@@ -186,8 +189,6 @@ def _cells(survey: Survey, file: FileRows) -> tuple[Rows, float]:
 
 
 def refuse_constant(problem: LinearProblem, survey: Survey) -> None:
-    from surprax.regression.fitting import refuse_constant as refuse
-
     two = survey.sample(frozenset())[1].picked(np.zeros(2, int))
     ends = replace(two, y=np.array([survey.low, survey.high]), weights=np.ones(2))
     refuse(LinearProblem(problem.title, problem.response, problem.link, ends, ends, problem.totals, problem.linear))
@@ -210,13 +211,8 @@ def _begin(problem: LinearProblem, survey: Survey, file: FileRows) -> np.ndarray
 
 
 def _penalized(problem: LinearProblem, penalty: Any, bounds: Any, origins: Origins) -> LinearEstimate:
-    from surprax.regression.penalized import _estimate
-    from surprax.regression.shrinkage import Penalty, pair
-
     l1, l2 = pair(penalty)
     wanted = Penalty.of(problem.linear.names, l1, l2, bounds)
     if wanted.l1 == 0 and wanted.l2 == 0 and not wanted.bounded:
-        from surprax.regression.fitting import estimated
-
         return estimated(problem, origins)
     return _estimate(problem.replaced(ridge=wanted.ridge), wanted, origins)
