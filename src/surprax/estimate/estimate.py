@@ -326,6 +326,21 @@ class Estimate:
         draws = {name: v.reshape(num_chains, num_samples, *v.shape[1:]) for name, v in drawn.items()}
         return home.of_draws(draws, {"method": f"normal approximation at the {self.kind} estimate", "exact": 0})
 
+    def to_numpyro(self) -> Any:
+        """A start for chains: the `init_strategy` of NumPyro's samplers that begins at the estimate.
+
+        >>> import numpy as np, numpyro, numpyro.distributions as dist
+        >>> from numpyro.infer import NUTS
+        >>> from surprax.estimate import mle
+        >>> def model(x):
+        ...     rate = numpyro.sample("rate", dist.Gamma(1.0, 1.0))
+        ...     numpyro.sample("x", dist.Poisson(rate), obs=x)
+        >>> kernel = NUTS(model, init_strategy=mle(model, np.array([4.0, 6.0])).to_numpyro())
+        """
+        from numpyro.infer import init_to_value
+
+        return init_to_value(values={name: np.asarray(value) for name, value in self.params.items()})
+
     def problem_values(self, z: np.ndarray) -> dict[str, np.ndarray]:
         """Parameters by name at several points of free numbers (m, d)."""
         each = [self.problem.values(point) for point in z]

@@ -324,8 +324,8 @@ def inverse_log_minus_digamma(y: Array) -> Array:
     """
     root = jnp.sqrt((y - 3) * (y - 3) + 24 * y)
     a = jnp.where(y > 3, 2 / (root + (y - 3)), (root + (3 - y)) / (12 * y))  # each is the form that does not cancel
-    # Newton on log(log a − ψ(a)) as a function of log a, which is nearly a straight line of slope −1.
-    for _ in range(by_dtype(y, 3, 4)):
+    # Newton on log(log a − ψ(a)) as a function of log a, which is nearly a straight line of slope −1: 4e-6, 3e-13, all digits.
+    for _ in range(by_dtype(y, 2, 3)):
         value = log_minus_digamma(a)
         a = a * jnp.exp(log_ratio(value, y) * value / (a * trigamma_minus_reciprocal(a)))
     # At both ends, where squares would overflow, the leading term has all the digits.
