@@ -265,3 +265,77 @@ def test_rows_with_missing_values_are_left_out_and_counted():
     other = sx.glm("y ~ x", {name: column[kept] for name, column in BASE.items()}, offset=Z[kept])
     assert est.params == pytest.approx(other.params)
     assert ("Left out", "3 rows with missing values") in est.summary().head
+
+
+def test_names_that_are_the_constants_are_refused():
+    for name in ("Intercept", "1"):
+        frame = pd.DataFrame({name: X, "z": Z})
+        with pytest.raises(DataError, match=f"must have names that are not the constant's, and '{name}' is"):
+            sx.glm((frame, BASE["y"]))
+    with pytest.raises(DataError, match="two are called"):
+        sx.glm("y ~ g + `g[T.b]`", BASE | {"g[T.b]": X})
+
+
+def test_numbered_columns_of_a_frame_are_those_of_a_matrix():
+    matrix = np.column_stack([X, Z, X * Z])
+    est, other = sx.glm((pd.DataFrame(matrix), BASE["y"])), sx.glm((matrix, BASE["y"]))
+    assert est.params == other.params
+    assert np.array_equal(est.predict(pd.DataFrame(matrix)), other.predict(matrix))
+
+
+def test_groups_of_ties_are_groups():
+    with pytest.raises(ValueError, match="tied is a list of groups of names"):
+        sx.glm("y ~ x + z", BASE, tied=["x", "z"])
+
+
+def test_models_that_are_no_special_cases_are_not_compared():
+    est = sx.glm("y ~ x", BASE)
+    others = {
+        "responses differ": sx.glm("y ~ 1", BASE | {"y": 2.0 * BASE["y"]}),
+        "offset differ": sx.glm("y ~ 1", BASE, offset=Z),
+        "has no z": sx.glm("y ~ z", BASE),
+        "different links": sx.glm("y ~ 1", BASE | {"y": np.exp(BASE["y"])}, family=sx.Gamma),
+    }
+    for words, other in others.items():
+        with pytest.raises(ValueError, match=words):
+            est.likelihood_ratio_test(other)
+    assert est.likelihood_ratio_test(sx.glm("y ~ 1", BASE)).df == 1
+    wider = sx.glm("y ~ I(2 * x) + z", BASE)
+    assert wider.likelihood_ratio_test(est).df == 1
+
+
+def test_categories_that_no_row_has_are_no_columns():
+    g = pd.Categorical(np.asarray(BASE["g"]), categories=[*sorted(set(BASE["g"])), "never"])
+    est = sx.glm("y ~ g", {"y": BASE["y"], "g": g})
+    assert est.params == pytest.approx(sx.glm("y ~ g", BASE).params)
+    with pytest.raises(ValueError, match="'never'"):
+        est.predict({"g": ["never"]})
+
+
+def test_weights_that_count_no_row_leave_no_errors():
+    est = sx.glm("y ~ x", BASE, weights=np.full(N, 0.5 / N))
+    with pytest.raises(ValueError, match="Weights are counts of rows"):
+        est.standard_errors()
+    assert np.all(np.isfinite(np.diagonal(est.covariance(dispersion="ml"))))
+
+
+def test_starts_lie_where_means_can_be():
+    rng = np.random.default_rng(1)
+    x, z = rng.uniform(0, 1, 200), rng.uniform(0, 1, 200)
+    y = rng.gamma(2, (2 + 3 * x + z) / 2)
+    est = sx.glm("y ~ x + z", {"y": y, "x": x, "z": z}, family=sx.Gamma, link="identity")
+    assert est.converged
+
+
+def test_tests_of_coefficients_agree_with_the_table():
+    est = sx.glm("q ~ x", {"q": [1.0, 2, 4, 3, 6], "x": [1.0, 2, 3, 4, 5]})
+    assert est.wald_test({"x": 0.0}).p_value == pytest.approx(est.summary()["x"]["p"], rel=1e-9)
+
+
+def test_responses_censored_on_one_side_alone_are_refused():
+    with pytest.raises(ValueError, match="must not be censored on the same side: all 30 say"):
+        sx.glm("y ~ x", BASE, censoring=-ONES)
+    with pytest.raises(ValueError, match="same side"):
+        sx.mle(sx.Exponential, [1.0, 2.0], censoring=[1, 1])
+    with pytest.raises(ValueError, match="takes no censoring"):
+        sx.glm("g ~ x", BASE, family=sx.Categorical, censoring=ONES)

@@ -122,6 +122,9 @@ class Coordinates:
         self.slots = {slot.name: slot for slot in slots}
         self.fixed = {name: self._checked(name, value) for name, value in (fixed or {}).items()}
         self.leader: dict[str, str] = {}
+        for group in (tied, *tied):
+            if isinstance(group, str):
+                raise ValueError(f"tied is a list of groups of names, such as [('a', 'b')]; got {tied!r}.")
         for group in tied:
             first, *others = [self._known(name) for name in group]
             for name in others:

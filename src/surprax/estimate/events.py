@@ -112,6 +112,15 @@ class Events:
         window = _kinds(low, high, least, float(support.upper))
         return cls(np.where(exact, 0, event), a, b, window, np.array(low), np.array(high))
 
+    def refuse_one_sided(self, label: str) -> None:
+        """An error where all that is known of any response is that it is above something, or that it is at most something."""
+        for kind, words in (("below", "at most"), ("above", "above")):
+            if np.all(self.kind == KINDS.index(kind)) and not np.any(self.window):
+                raise ValueError(
+                    f"Some rows must not be censored on the same side: all {len(self.kind):,} say no more than that {label} is {words}"
+                    " so much, and the likelihood rises for ever as responses move that way."
+                )
+
     def log_prob(self, law: Any) -> Any:
         """Log-probabilities of what was seen under one law, shape (n,), traceable.
 

@@ -93,7 +93,9 @@ def _events(x: np.ndarray, law: Distribution, censoring: Any, upper: Any, trunca
             f" data of shape {x.shape} is none."
         )
     codes = None if censoring is None else censoring_codes(censoring, len(x))
-    return Events.of(x, codes, upper, truncated, law.support, "x")
+    events = Events.of(x, codes, upper, truncated, law.support, "x")
+    events.refuse_one_sided("x")
+    return events
 
 
 def _told_as(family: type[Distribution], name: str) -> str:

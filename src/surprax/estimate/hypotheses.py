@@ -33,6 +33,7 @@ class Test:
     statistic: float
     df: int
     log_p: float
+    df_residual: float = float("inf")
 
     @property
     def p_value(self) -> float:
@@ -45,6 +46,9 @@ class Test:
         return -self.log_p / float(np.log(2.0))
 
     def __str__(self) -> str:
+        if np.isfinite(self.df_residual):
+            told = f"F({self.df}, {self.df_residual:g}) = {self.statistic / self.df:.4g}"
+            return f"{self.name}: {told}, p = {self.p_value:.3g}, {self.s_value:.3g} bit"
         return f"{self.name}: chi2({self.df}) = {self.statistic:.4g}, p = {self.p_value:.3g}, {self.s_value:.3g} bit"
 
 
@@ -81,7 +85,10 @@ def wald(estimate: "Estimate", hypothesis: Mapping[str, float] | np.ndarray, val
     V = R @ estimate.covariance(kind) @ R.T
     if np.linalg.matrix_rank(V) < len(R):
         raise ValueError("The hypothesis has rows that depend on each other, or is about parameters that were held.")
-    return _chi2("Wald test", float(gap @ np.linalg.solve(V, gap)), len(R))
+    statistic, df = float(gap @ np.linalg.solve(V, gap)), float(getattr(estimate.reference, "df", np.inf))
+    if np.isfinite(df):
+        return Test("Wald test", statistic, len(R), float(st.f.logsf(statistic / len(R), len(R), df)), df)
+    return _chi2("Wald test", statistic, len(R))
 
 
 def likelihood_ratio(one: "Estimate", other: "Estimate") -> Test:

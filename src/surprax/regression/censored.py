@@ -62,6 +62,8 @@ def fit_censored(
     with float64_scope():
         support = response.distribution(jnp.asarray(0.5), jnp.asarray(1.0)).support
         events = Events.of(rows.y, status, upper, limits, support, "the response")
+    if coordinates.size:
+        events.refuse_one_sided("the response")
     law = Seen.of(response)
     problem = CensoredProblem(title, law, link, rows, rows, totals_of(law, rows), coordinates, events=events)
     return _estimated(problem, origins)

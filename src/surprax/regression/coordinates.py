@@ -53,6 +53,9 @@ class LinearCoordinates:
             self.slots[extra] = Slot(extra, (), above(0.0))
         self.fixed = {name: self._number(name, value) for name, value in (fixed or {}).items()}
         self.equations, self.centring = equations, centring
+        for group in (tied, *tied):
+            if isinstance(group, str) or (group is not tied and len(group) < 2):
+                raise ValueError(f"tied is a list of groups of names, such as [('x', 'z')]; got {tied!r}.")
         self._tied = [tuple(group) for group in tied]
         p = len(self.names)
         E, e = [], []

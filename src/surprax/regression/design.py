@@ -18,6 +18,9 @@ __all__ = ["Block", "Coded", "Dense", "Design"]
 AT_ONCE = 1 << 14
 """Rows of a dense block that are multiplied at once: they stay in the cache."""
 
+ALONE = 500_000
+"""Products that BLAS makes without threads, which on a busy machine wait for each other longer than they work."""
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -200,8 +203,9 @@ def _squares(matrix: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Mᵀ diag(v) M for v ≥ 0; BLAS makes one half of it."""
     width = matrix.shape[1]
     total = np.zeros((width, width), order="F")
-    for start in range(0, len(matrix), AT_ONCE):
-        part = np.sqrt(v[start : start + AT_ONCE])[:, None] * matrix[start : start + AT_ONCE]
+    run = min(max(ALONE // max(width * width, 1), 256), AT_ONCE)
+    for start in range(0, len(matrix), run):
+        part = np.sqrt(v[start : start + run])[:, None] * matrix[start : start + run]
         total = dsyrk(1.0, part.T, beta=1.0, c=total, overwrite_c=True)
     return total + np.triu(total, 1).T
 

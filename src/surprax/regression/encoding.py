@@ -48,6 +48,14 @@ class Discrete:
         """The values row by row, shape (n,)."""
         return self.values.take(self.codes)
 
+    def used(self) -> "Discrete":
+        """The variable without values that no row has."""
+        seen = self.counts() > 0
+        if np.all(seen):
+            return self
+        codes = narrowest((np.cumsum(seen) - 1).take(self.codes), int(seen.sum()))
+        return Discrete(codes, self.values[seen], self.categorical)
+
     def counts(self) -> np.ndarray:
         """How often each value occurs, shape (L,)."""
         return np.bincount(self.codes, minlength=len(self.values))

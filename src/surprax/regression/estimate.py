@@ -11,9 +11,11 @@ import scipy.stats as st
 from jax import Array
 
 from surprax.estimate.estimate import Estimate
+from surprax.estimate.hypotheses import Test
 from surprax.families import StudentT
 from surprax.numerics.precision import float64_scope
 from surprax.regression import covariances
+from surprax.regression.comparison import refuse_strangers
 from surprax.regression.diagnosis import EXACTLY
 from surprax.regression.formulas import Recipe
 from surprax.regression.inputs import Extras
@@ -193,7 +195,23 @@ class LinearEstimate(Estimate):
         """
         if self.report.reason.startswith(EXACTLY):
             raise ValueError(f"There are no standard errors here: {self.report.reason}.")
+        if dispersion == "pearson" and kind in ("observed", "expected") and np.isnan(self.dispersion):
+            raise ValueError(
+                f"There are {self.problem.totals.count:g} observations by their weights for {self._fitted_coefficients:g}"
+                " coefficients, and no spread is left to judge errors by. Weights are counts of rows; precision weights are"
+                ' precisions=, and dispersion="ml" takes the dispersion of the maximum.'
+            )
         return covariances.covariance(self, kind, clusters, dispersion)
+
+    def likelihood_ratio_test(self, other: Estimate) -> Test:
+        """Whether this fit is better than one of a smaller model that is a special case of it (or the other way round): χ².
+
+        Raises:
+            ValueError: where the two are not fits to the same responses, or neither is a special case of the other.
+        """
+        if isinstance(other, LinearEstimate):
+            refuse_strangers(self, other)
+        return super().likelihood_ratio_test(other)
 
     def leverages(self) -> np.ndarray:
         """hᵢ = vᵢ xᵢᵀ (XᵀVX)⁻¹ xᵢ, by how much each row draws its own fit; they add up to p."""

@@ -1,6 +1,6 @@
 """What `glm` was given, as rows: a design, responses, weights, precisions and offsets, each checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -129,20 +129,25 @@ def _by_formula(
     if not responses:
         raise ValueError(f"The formula {formula!r} must say what is modelled, on the left of '~': 'y ~ x'.")
     variables = read_variables(data, [*responses, *covariates, *extras.columns], drop_missing=drop_missing)
+    variables = variables.used()
+    _refuse_names(covariates, True)
     recipe = Recipe.trained(formula, variables, context, columns=available)
     found = {
         role: _named(variables[given], given, role) if isinstance(given, str) else _given(given, role, variables)
         for role, given in extras.items()
     }
     design = recipe.design(variables)
+    _refuse_twins(design)
     rest = recipe.rest(variables, design) if design.n * design.p <= FEW else None
     return Inputs(recipe, design, recipe.response(variables), found, variables.n, variables.missing, rest)
 
 
 def _of_matrix(X: Any, y: Any, extras: Extras, intercept: bool) -> Inputs:
-    variables = read_matrix(X)
+    variables = read_matrix(X).used()
+    _refuse_names(variables, intercept)
     recipe = Recipe.of_matrix(variables, intercept=intercept)
     design = recipe.design(variables)
+    _refuse_twins(design)
     n = design.n
     name = str(getattr(y, "name", None) or "y")
     columns = _response_columns(y, name)
@@ -161,10 +166,25 @@ def _of_matrix(X: Any, y: Any, extras: Extras, intercept: bool) -> Inputs:
     return Inputs(recipe, design, responses, found, n, 0)
 
 
+def _refuse_names(names: Iterable[str], intercept: bool) -> None:
+    """An error for columns whose names are those of the constant."""
+    for name in names:
+        if name in ("0", "1") or (name == "Intercept" and intercept):
+            raise DataError(f"Columns must have names that are not the constant's, and {name!r} is: rename it")
+
+
+def _refuse_twins(design: Design) -> None:
+    if len(set(design.names)) < len(design.names):
+        twin = next(name for i, name in enumerate(design.names) if name in design.names[:i])
+        raise DataError(
+            f"Columns of the design must have different names: two are called {twin!r}; rename the variable"
+        )
+
+
 def _response_columns(y: Any, name: str) -> dict[str, Any]:
     if hasattr(y, "columns") and hasattr(y, "shape"):  # a frame of several
         return {str(label): y[label] for label in y.columns}
-    array = y if getattr(y, "ndim", 1) == 1 and hasattr(y, "dtype") else np.asarray(y)
+    array = y if getattr(y, "ndim", None) == 1 and hasattr(y, "dtype") else np.asarray(y)
     if array.ndim == 2 and array.shape[1] == 1:
         array = np.asarray(array)[:, 0]
     if array.ndim == 1:

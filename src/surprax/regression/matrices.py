@@ -20,6 +20,8 @@ def is_array(X: Any) -> bool:
     """Whether something has rows and columns, but no names for them."""
     if isinstance(X, np.ndarray | list | tuple):
         return True
+    if hasattr(X, "iloc") and not all(isinstance(name, str) for name in getattr(X, "columns", ())):
+        return True  # a frame of pandas whose columns are numbered, not named
     return hasattr(X, "__array__") and hasattr(X, "ndim") and not (hasattr(X, "columns") or hasattr(X, "column_names"))
 
 

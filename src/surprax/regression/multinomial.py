@@ -69,6 +69,10 @@ def _refuse(inputs: Inputs, link: Any) -> None:
     words = {
         "offset": "an offset would have to say to which category it belongs: it needs a column for each of them",
         "trials": "trials are what the counts of a row add up to: pass a column of counts for each category",
+        "censoring": "a category is known or not: leave out rows of which it is not",
+        "upper": "categories have no order here",
+        "low": "categories have no order here",
+        "high": "categories have no order here",
         "precisions": "categories have no dispersion: say how often a row occurs, weights=",
     }
     for role, why in words.items():

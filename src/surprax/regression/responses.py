@@ -222,7 +222,8 @@ class PoissonResponse(Dispersed):
         return mu
 
     def base(self, y: np.ndarray, precision: np.ndarray) -> np.ndarray:
-        return precision * np.asarray(xlogy(y, y) - y - log_gamma(y + 1.0))
+        some = np.where(y > 0, y, 1.0)  # y log y − y − log y! by Stirling's formula, which does not cancel
+        return np.where(y > 0, -precision * np.asarray(0.5 * np.log(2.0 * np.pi * some) + stirling_error(some)), 0.0)
 
     def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
         return Poisson(mu)

@@ -31,7 +31,10 @@ DIGITS = 1e-22
 STALLED = 1e-12
 """Nats below which a decrement that no longer falls is rounding."""
 
-STEPS = 100
+SMALL = 300
+"""Columns up to which singular values are computed."""
+
+STEPS, FEW_STEPS = 100, 6
 HALVINGS = 40
 
 
@@ -63,14 +66,13 @@ def fitted(problem: LinearProblem, begin: np.ndarray | None = None) -> Fit:
     unit = _units(problem, z)
     seen = (unit * gradient, unit[:, None] * curvature * unit, slopes * unit)
     if half is not None:  # in units of standard errors, whatever the condition of X
-        seen = (half.T @ gradient, np.eye(len(z)), slopes @ half)
+        seen = (np.atleast_1d(np.linalg.norm(half.T @ gradient)), np.eye(1), np.zeros((len(slopes), 1)))
     seconds = time.perf_counter() - began
     borders = problem.linear.at_borders(z)
     report = certify(method, count, seconds, value, *seen, problem.linear.labels, borders)
     if half is not None and report.converged:
         R = problem.triangle.R  # type: ignore[union-attr]
-        condition = float(np.linalg.cond(R / np.linalg.norm(R, axis=0)) ** 2) if R.size else 1.0
-        report = replace(report, condition=condition)
+        report = replace(report, condition=_condition(R / np.linalg.norm(R, axis=0)) ** 2)
     return Fit(z, value, curvature, report)
 
 
@@ -91,6 +93,15 @@ def _units(problem: LinearProblem, z: np.ndarray) -> np.ndarray:
     return np.append(unit, 1.0) if linear.has_free_extra else unit
 
 
+def _condition(R: np.ndarray) -> float:
+    """Of a triangle; an estimate in the 1-norm where it is large."""
+    if not R.size:
+        return 1.0
+    if len(R) <= SMALL:
+        return float(np.linalg.cond(R))
+    return 1.0 / max(float(scipy.linalg.lapack.dtrcon(R)[0]), 1e-150)
+
+
 def _with_extra(problem: LinearProblem, b: np.ndarray) -> np.ndarray:
     return np.append(b, best_extra(problem, b)) if problem.linear.has_free_extra else b
 
@@ -98,7 +109,7 @@ def _with_extra(problem: LinearProblem, b: np.ndarray) -> np.ndarray:
 def _climbed(problem: LinearProblem, begin: np.ndarray | None) -> tuple[np.ndarray, int]:
     some = _sampled(problem)
     dispersed = isinstance(problem.response, Dispersed)
-    b = start(some, next(iter(some.data_rows.parts()))) if begin is None else begin
+    b = _feasible(some, start(some, next(iter(some.data_rows.parts())))) if begin is None else begin
     if not dispersed and problem.linear.has_free_extra:
         z, count = np.append(b, best_extra(some, b)), 0
         if some is not problem:
@@ -109,6 +120,36 @@ def _climbed(problem: LinearProblem, begin: np.ndarray | None) -> tuple[np.ndarr
         b, _ = descend(some, b, unit=True, nats=1e-2)
     b, count = descend(problem, b, unit=dispersed)
     return _with_extra(problem, b), count
+
+
+def _feasible(problem: LinearProblem, b: np.ndarray) -> np.ndarray:
+    """Coefficients whose means the law can have: b, or on the way from there to those that come nearest to one mean for all."""
+
+    def suits(at: np.ndarray) -> bool:
+        z = at if isinstance(problem.response, Dispersed) or not problem.linear.has_free_extra else np.append(at, 0.0)
+        value, slope, _ = problem.evaluate(z, unit=isinstance(problem.response, Dispersed))
+        return bool(np.isfinite(value) and np.all(np.isfinite(slope)))
+
+    if suits(b):
+        return b
+    rows = next(iter(problem.data_rows.parts()))
+    level = float(rows.weights @ rows.y / np.sum(rows.weights))
+    low, high = problem.response.domain
+    with float64_scope():
+        eta = float(problem.link.of(min(max(level, low + 1e-3), high - 1e-3)))
+    target = np.full(rows.n, eta) - (0.0 if rows.offset is None else rows.offset)
+    linear = problem.linear
+    if linear.B is not None:
+        target = target - rows.design.linear(linear.a)
+    H, g = rows.design.gram(rows.weights), rows.design.transposed(rows.weights * target)
+    if linear.B is not None:
+        H, g = linear.B.T @ H @ linear.B, linear.B.T @ g
+    flat = -_step(g, H, 1e-12)
+    for share in (0.5, 0.25, 0.1, 0.03, 0.0):
+        tried = flat + share * (b - flat) if np.all(np.isfinite(b)) else flat
+        if suits(tried):
+            return tried
+    return b
 
 
 def _joint(problem: LinearProblem, z: np.ndarray, nats: float) -> tuple[np.ndarray, int]:
@@ -225,7 +266,11 @@ def descend(problem: LinearProblem, z: np.ndarray, *, unit: bool, nats: float | 
         nats = DIGITS * (1.0 + 1e-2 * abs(value))
     count, fresh = 1, True
     before = last = np.inf
-    for _ in range(STEPS):
+    source = getattr(problem, "data_rows", None)
+    hopeless = (
+        isinstance(source, Rows) and source.n < len(z) and problem.ridge is None
+    )  # it is flat: there is no end to be found
+    for _ in range(FEW_STEPS if hopeless else STEPS):
         if not len(z):
             break
         step = _step(gradient, H, 1e-12)

@@ -52,6 +52,11 @@ class Variables(Mapping[str, Variable]):
         """Which row of the data row i is."""
         return i if self.kept is None else int(self.kept[i])
 
+    def used(self) -> "Variables":
+        """The variables without categories that no row has."""
+        cut = {name: one.used() if isinstance(one, Discrete) else one for name, one in self.items()}
+        return Variables(cut, self.n, self.missing, self.kept, self.whose)
+
     def rows(self, picked: slice | np.ndarray) -> "Variables":
         """The variables in some rows."""
         kept = np.arange(self.n)[picked] if self.kept is None else self.kept[picked]
