@@ -198,6 +198,33 @@ def test_a_rewrite_that_disagrees_is_dropped_with_a_warning(monkeypatch):
     assert fast.certificate is None
 
 
+def test_a_certificate_keeps_to_where_the_prior_is():
+    """Far out NumPyro clips probabilities to just below 1, and has densities where there are none."""
+
+    def model(flag, y):
+        b = numpyro.sample("b", dist.Normal(0.0, 0.01))
+        with numpyro.plate("rows", len(y)):
+            numpyro.sample("y", dist.Bernoulli(probs=jax.nn.sigmoid(1_000.0 * b * flag)), obs=y)
+
+    rng = np.random.default_rng(0)
+    plan = sx.plan(model, rng.integers(0, 2, ROWS), rng.integers(0, 2, ROWS))
+    assert plan["y"].rule == "cells"
+    assert plan.certificate.holds
+
+
+def test_a_certificate_finds_a_prior_that_is_far_away():
+    def model(y):
+        mu = numpyro.sample("mu", dist.Normal(1_000.0, 1.0))
+        with numpyro.plate("rows", len(y)):
+            numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+
+    begun = planner.Begun(model, (Y + 1_000.0,), {})
+    with jax.enable_x64(True):
+        points = np.concatenate(begun._comparison._points())
+    assert np.all(np.abs(points - 1_000.0) < 4.0)
+    assert begun.settled().certificate.holds
+
+
 def test_very_many_rows_are_certified_by_a_part(monkeypatch):
     monkeypatch.setattr(certificate, "ALL_ROWS", 100)
     monkeypatch.setattr(certificate, "PART", 50)

@@ -117,8 +117,8 @@ class Events:
         for kind, words in (("below", "at most"), ("above", "above")):
             if np.all(self.kind == KINDS.index(kind)) and not np.any(self.window):
                 raise ValueError(
-                    f"Some rows must not be censored on the same side: all {len(self.kind):,} say no more than that {label} is {words}"
-                    " so much, and the likelihood rises for ever as responses move that way."
+                    f"Some rows must not be censored on the same side: all {len(self.kind):,} say no more than that {label} is"
+                    f" {words} so much, and the likelihood rises for ever as responses move that way."
                 )
 
     def log_prob(self, law: Any) -> Any:

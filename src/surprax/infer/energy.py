@@ -11,13 +11,18 @@ import numpy as np
 from jax import Array
 from numpyro.infer.util import constrain_fn, log_density, potential_energy
 
-from surprax.infer.blocks import in_blocks
+from surprax.infer.blocks import block_size, in_blocks
 from surprax.infer.coordinates import Coordinate, moved
 from surprax.infer.programs import Hoisted, kept
 from surprax.infer.scopes import computing
 from surprax.infer.sites import continuous_latents, read_sites
+from surprax.models.aside import Aside
+from surprax.numerics.compilation import SOON_RUN
 
 __all__ = ["Energy"]
+
+_MANY = 1_000_000
+"""Numbers that it takes more time to compute than to compile a program that computes them fast."""
 
 
 class Energy:
@@ -49,8 +54,8 @@ class Energy:
         self._latents = continuous_latents(sites)
         self._order = list(sites)
         self.names = tuple(self._latents)
-        self._sizes = [int(np.prod(site.free_shape, dtype=int)) for site in self._latents.values()]
-        self.size = sum(self._sizes)
+        self.sizes = [int(np.prod(site.free_shape, dtype=int)) for site in self._latents.values()]
+        self.size = sum(self.sizes)
         self.float64 = jax.config.jax_enable_x64 if float64 is None else float64
         self.device: Any = None
 
@@ -77,18 +82,23 @@ class Energy:
         return self._hoisted.pure
 
     @property
+    def slope(self) -> Callable[[Any, Array], tuple[Array, Array]]:
+        """U and its gradient, likewise."""
+        return self._hoisted.slope
+
+    @property
     def constants(self) -> Any:
-        """The model's data, for `pure`."""
+        """The model's data, for `pure` and `slope`."""
         return self._hoisted.constants
 
     @property
     def fingerprint(self) -> str:
         """Equal for energies that differ in their data only."""
-        return self._hoisted.slope_fingerprint
+        return f"{self._hoisted.slope_fingerprint} {self.device}"
 
     def unravel(self, z: Array) -> dict[str, Array]:
         """The free numbers by site; z is one point."""
-        parts = jnp.split(z, np.cumsum(self._sizes)[:-1])
+        parts = jnp.split(z, np.cumsum(self.sizes)[:-1])
         return {name: part.reshape(site.free_shape) for part, (name, site) in zip(parts, self._latents.items())}
 
     def _free(self, z: Array) -> tuple[dict[str, Array], Any]:
@@ -115,11 +125,23 @@ class Energy:
 
     def values_and_volumes(self, z: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The same, and log |∂ the model's own free numbers / ∂z|, shape (n,): 0 where z is those."""
-        values = self._values
-        pure = values.pure
-        program = kept(("values", values.fingerprint), lambda: jax.jit(jax.vmap(pure, in_axes=(None, 0))))
-        found, log_volume = in_blocks(functools.partial(program, values.constants), z.astype(self.dtype))
+        program = functools.partial(self.values_program(len(z)), self._values.constants)
+        found, log_volume = in_blocks(program, z.astype(self.dtype))
         return {name: found[name] for name in self._order if name in found}, log_volume
+
+    def values_program(self, count: int) -> Callable[[Any, Any], Any]:
+        """What `values` of so many points runs, compiled or about to be."""
+        values = self._values
+        pure, size = values.pure, block_size(count, self.size)
+        points = jax.ShapeDtypeStruct((size, self.size), self.dtype)
+
+        small = count * self.size < _MANY and sum(map(np.size, values.constants)) < _MANY
+
+        def build() -> Any:
+            options = SOON_RUN if small else None
+            return Aside(jax.vmap(pure, in_axes=(None, 0)), values.constants, points, options=options)
+
+        return kept(("values", size, small, f"{values.fingerprint} {self.device}"), build)
 
     def at(self, z: np.ndarray) -> np.ndarray:
         """U at points z of shape (n, d), shape (n,)."""

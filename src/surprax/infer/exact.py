@@ -35,7 +35,7 @@ from surprax.infer.programs import Hoisted, kept
 from surprax.infer.scopes import computing
 from surprax.infer.transports import marginal_of, transport
 from surprax.interop.shapes import expanded
-from surprax.models.compressed import rewrite
+from surprax.models.compressed import Compressed, rewrite
 from surprax.models.detached import detached, views
 from surprax.models.planner import prepared
 from surprax.models.reading import read
@@ -81,13 +81,17 @@ class Unsolved:
 
 
 def solve(
-    model: Callable[..., Any], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    model: Callable[..., Any],
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    known: Compressed | None = None,
 ) -> Solution | Unsolved:
     """The posterior of a NumPyro model in closed form, or why there is none.
 
     Args:
         model: a NumPyro model.
         args, kwargs: its arguments, the observations among them.
+        known: a compressed form of it, if there is one already.
 
     Costs a pass or two over the data, and a few evaluations of the plain model.
 
@@ -106,7 +110,7 @@ def solve(
     """
     kwargs = dict(kwargs or {})
     with computing(True):
-        anatomy = Anatomy(read(detached(model), *views((args, kwargs))), {})
+        anatomy = Anatomy(read(detached(model), *views((args, kwargs))) if known is None else known.reading, {})
         if anatomy.reading.obstacle is not None:
             return Unsolved(f"No closed form: {anatomy.reading.obstacle}.")
         point = anatomy.inner_point(0)
@@ -115,7 +119,9 @@ def solve(
         if troubles:
             return Unsolved(_sentence(troubles))
         rows = max((anatomy.site(name).rows for name in anatomy.observed), default=0)
-        fast = (rewrite if rows <= ALL_ROWS else prepared)(model, args, kwargs, 1.0)
+        observed = [name for name in anatomy.observed if anatomy.site(name).kind == "observed"]
+        whole = known is not None and rows <= ALL_ROWS and set(known.compacts) == set(observed)
+        fast = known if known is not None and whole else _compressed(model, args, kwargs, rows)
         anatomy = Anatomy(fast.reading, fast.compacts)
         points = [anatomy.inner_point(i) for i in range(_POINTS)]
         parts: list[Part] = []
@@ -126,6 +132,11 @@ def solve(
             parts.append(found)
         plain = _plain(model, args, kwargs) if rows <= ALL_ROWS else _terms(anatomy)
         return _proved(anatomy, parts, plain, points[:2])
+
+
+def _compressed(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], rows: int) -> Compressed:
+    """However little is saved by that."""
+    return (rewrite if rows <= ALL_ROWS else prepared)(model, args, kwargs, 1.0)
 
 
 def _sentence(reasons: Sequence[str]) -> str:

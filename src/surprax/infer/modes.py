@@ -14,27 +14,33 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 
 from surprax.estimate.newton import newton as descend
 from surprax.infer.coordinates import Coordinate
 from surprax.infer.energy import Energy
 from surprax.infer.programs import kept
+from surprax.models.aside import Aside
+from surprax.models.descent import descend as quasi_newton
 from surprax.numerics.compilation import SOON_RUN
 
 __all__ = [
     "LARGEST_NEWTON",
     "Mode",
+    "Slopes",
     "derivatives",
     "find_modes",
     "newton",
     "precise_energy",
+    "slopes",
     "starting_points",
     "widths",
 ]
 
 LARGEST_NEWTON = 200
 """Free numbers up to which the Hessian is made in each step; beyond, L-BFGS, and the Hessian's diagonal at the end."""
+
+type Slopes = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""U and its gradient at points z of shape (n, d): shapes (n,) and (n, d)."""
 
 _ELEMENTS = 2**23
 """How many rows of the Hessian, times numbers of the data, are computed at once."""
@@ -67,13 +73,14 @@ def precise_energy(model: Callable[[], Any], *, jacobian: bool = True, chosen: S
         return Energy(model, jacobian=jacobian, chosen=chosen)
 
 
-def find_modes(energy: Energy, count: int | None = None) -> list[Mode]:
+def find_modes(energy: Energy, count: int | None = None, evaluate: Slopes | None = None) -> list[Mode]:
     """The ends of searches from several starting points, least energy first, those that found a minimum before the others.
 
     `count` of them, or 4, or 2 where the data are many: those tend to make a posterior with one mode, and each step slow.
     """
     count = count or (2 if _size_of_data(energy) > _MANY else 4)
-    modes = [_search(energy, start) for start in starting_points(energy.size, count)]
+    evaluate = evaluate or slopes(energy)
+    modes = [_search(energy, evaluate, start) for start in starting_points(energy.size, count)]
     return sorted(modes, key=lambda mode: (not mode.found, mode.energy))
 
 
@@ -124,8 +131,56 @@ def widths(curvature: np.ndarray) -> np.ndarray | None:
     return scale[:, None] * np.linalg.inv(factor).T
 
 
+_STEP = 1e-4
+"""Of differences of gradients, relative to numbers greater than 1: their error in a second derivative is about its square."""
+
+
+def slopes(energy: Energy) -> Slopes:
+    """By a program of its own."""
+    slope, size = energy.slope, energy.size
+    at_once = 2 * size + 1 if size <= LARGEST_NEWTON else 1
+    small = size * _size_of_data(energy) < _MANY
+
+    def build() -> Any:
+        def each(constants: Any, points: Any, count: Any) -> Any:
+            def found(i: Any, told: Any) -> Any:
+                value, gradient = slope(constants, points[i])
+                return told[0].at[i].set(value), told[1].at[i].set(gradient)
+
+            return jax.lax.fori_loop(0, count, found, (jnp.zeros(len(points), points.dtype), jnp.zeros_like(points)))
+
+        points = jax.ShapeDtypeStruct((at_once, size), energy.dtype)
+        options = SOON_RUN if small else None
+        return Aside(each, energy.constants, points, jax.ShapeDtypeStruct((), np.int32), options=options)
+
+    program = kept(("slopes", at_once, small, energy.fingerprint), build)
+
+    def evaluate(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        points = np.zeros((at_once, size), energy.dtype)
+        points[: len(z)] = z
+        told = program(energy.constants, points, np.int32(len(z)))
+        values, gradients = (np.asarray(v, np.float64)[: len(z)] for v in told)
+        return values, gradients
+
+    return evaluate
+
+
+def _derivatives_by(evaluate: Slopes, size: int) -> Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]:
+    """U, its gradient and its Hessian, as a function of z; the latter by central differences of gradients in float64."""
+
+    def all_three(z: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        steps = _STEP * np.maximum(1.0, np.abs(z))
+        away = np.diag(steps)
+        values, gradients = evaluate(np.concatenate([z[None], z + away, z - away]))
+        apart = np.diagonal((z + away) - (z - away))  # as rounded
+        curvature = (gradients[1 : size + 1] - gradients[size + 1 :]) / apart[:, None]
+        return float(values[0]), gradients[0], 0.5 * (curvature + curvature.T)
+
+    return all_three
+
+
 def derivatives(energy: Energy) -> Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]:
-    """U, its gradient and its Hessian, as a function of z."""
+    """The same by automatic differentiation."""
     pure, size = energy.pure, energy.size
     numbers = _size_of_data(energy)
     at_once, small = min(size, max(1, _ELEMENTS // numbers)), size * numbers < _MANY
@@ -149,10 +204,10 @@ def derivatives(energy: Energy) -> Callable[[np.ndarray], tuple[float, np.ndarra
     return evaluate
 
 
-def _search(energy: Energy, start: np.ndarray) -> Mode:
-    if energy.size <= LARGEST_NEWTON:
-        return newton(derivatives(energy), start)
-    return _quasi_newton(energy, start)
+def _search(energy: Energy, evaluate: Slopes, start: np.ndarray) -> Mode:
+    if energy.size > LARGEST_NEWTON:
+        return _quasi_newton(energy, evaluate, start)
+    return newton(_derivatives_by(evaluate, energy.size) if energy.float64 else derivatives(energy), start)
 
 
 def newton(evaluate: Callable[[np.ndarray], Any], z: np.ndarray) -> Mode:
@@ -165,16 +220,13 @@ def _finite(*parts: Any) -> bool:
     return all(np.all(np.isfinite(part)) for part in parts)
 
 
-def _quasi_newton(energy: Energy, z: np.ndarray) -> Mode:
+def _quasi_newton(energy: Energy, slope: Slopes, z: np.ndarray) -> Mode:
     """L-BFGS in units of the curvatures, which are taken anew where it ends; a few times over."""
-    pure = energy.pure
-    slope = kept(("slope", energy.fingerprint), lambda: jax.jit(jax.value_and_grad(pure, argnums=1)))
-    curvatures = _curvatures(energy)
+    curvatures = _curvatures(energy, slope)
 
     def evaluate(z: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = slope(energy.constants, z.astype(energy.dtype))
-        value, gradient = float(value), np.asarray(gradient, np.float64)
-        return (value, gradient) if _finite(value, gradient) else (1e300, np.zeros_like(gradient))
+        (value,), (gradient,) = slope(z[None])
+        return (float(value), gradient) if _finite(value, gradient) else (np.inf, np.zeros_like(gradient))
 
     value, diagonal, found = np.inf, curvatures(z), False
     for _ in range(_ROUNDS):
@@ -186,9 +238,8 @@ def _quasi_newton(energy: Energy, z: np.ndarray) -> Mode:
             value, gradient = evaluate(origin + unit * v)
             return value, unit * gradient
 
-        options = {"maxiter": 500, "maxcor": 20, "gtol": 1e-3, "ftol": 1e-13}
-        result = scipy.optimize.minimize(in_units, np.zeros_like(z), jac=True, method="L-BFGS-B", options=options)
-        z, value = z + unit * result.x, float(result.fun)
+        end = quasi_newton(in_units, np.zeros_like(z), 500, 1e-3)
+        z, value = z + unit * end.position, end.value
         diagonal = curvatures(z)
         # By the diagonal alone, which is all that there is: each number is near its best on its own scale.
         found = bool(np.all(diagonal > 0.0) and 0.5 * np.sum(evaluate(z)[1] ** 2 / diagonal) < 1e-4 * energy.size)
@@ -197,18 +248,38 @@ def _quasi_newton(energy: Energy, z: np.ndarray) -> Mode:
     return Mode(z, value, diagonal, found)
 
 
-def _curvatures(energy: Energy) -> Callable[[np.ndarray], np.ndarray]:
-    """The diagonal of the Hessian, as a function of z."""
-    pure, size = energy.pure, energy.size
+_ONE_BY_ONE = 16
+"""Numbers of a site of which each is moved by itself."""
 
-    def build() -> Any:
-        def diagonal(constants: Any, z: Any) -> Any:
-            slope = functools.partial(jax.grad(pure, argnums=1), constants)
-            return jax.lax.map(
-                lambda i: jax.jvp(slope, (z,), (jnp.zeros(size).at[i].set(1.0),))[1][i], jnp.arange(size)
-            )
+_ALIKE = 1e-3
 
-        return jax.jit(diagonal)
 
-    program = kept(("curvatures", energy.fingerprint), build)
-    return lambda z: np.asarray(program(energy.constants, z.astype(energy.dtype)), np.float64)
+def _curvatures(energy: Energy, evaluate: Slopes) -> Callable[[np.ndarray], np.ndarray]:
+    """The diagonal of the Hessian, as a function of z, by differences of gradients.
+
+    Entries of a large site seldom act on each other: all of them are moved at once, up and down at random. Where they do, that
+    tells something else each time, and they are moved one by one.
+    """
+    places = np.split(np.arange(energy.size), np.cumsum(energy.sizes)[:-1])
+
+    def along(z: np.ndarray, direction: np.ndarray) -> np.ndarray:
+        step = _STEP * np.maximum(1.0, np.abs(z)) * direction
+        (up,), (down,) = evaluate((z + step)[None])[1], evaluate((z - step)[None])[1]
+        apart = (z + step) - (z - step)
+        return np.divide(up - down, apart, out=np.zeros_like(z), where=apart != 0.0)
+
+    def diagonal(z: np.ndarray) -> np.ndarray:
+        found, rng = np.zeros(energy.size), np.random.default_rng(0)
+        for site in places:
+            if len(site) > _ONE_BY_ONE:
+                signs = np.zeros((2, energy.size))
+                signs[:, site] = rng.choice([-1.0, 1.0], (2, len(site)))
+                first, again = (along(z, sign)[site] for sign in signs)
+                found[site] = 0.5 * (first + again)
+                if np.allclose(first, again, rtol=_ALIKE, atol=_ALIKE * np.max(np.abs(first), initial=0.0)):
+                    continue
+            for i in site:
+                found[i] = along(z, np.eye(1, energy.size, i)[0])[i]
+        return found
+
+    return diagonal

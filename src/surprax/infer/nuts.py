@@ -1,17 +1,12 @@
 """NUTS in the coordinates of the mode, one chain per thread.
 
 The sampler moves in w, with z = mode + L w and L Lᵀ the inverse Hessian there (`modes`): however narrow the posterior, and however
-unequal its sides, w is about a unit wide, which is what NumPyro's warm-up assumes (it adds 10⁻³·5/(n+5) to variances that it
-estimates from n draws). Where no mode is found, w is z.
+unequal its sides, w is about a unit wide, which is what the first steps of the warm-up assume (and its variances from n draws, to
+which 10⁻³·5/(n+5) is added). Where no mode is found, w is z.
 
-Chains of one program run in threads. On two cores, 4 chains of 1,000 + 1,000 draws took, in seconds (median; float32):
-
-                                        one by one   2 threads   4 threads   vectorised by vmap   compilation, vmap
-    4 latent numbers, no data           0.094        0.061       0.054       0.221                2.3, 4.9
-    21 latent numbers, 20,000 rows      12.6         6.6         5.5         5.8                  1.5, 3.3
-
-Vectorised chains all take the steps of the slowest one, and every branch. A chain is the same numbers whatever runs beside it,
-so results do not depend on the number of cores.
+Chains of one program run in threads, and a chain is the same numbers whatever runs beside it, so that results do not depend on
+the number of cores. (Vectorised chains would all take the steps of the slowest one, and every branch.) What is known before modes
+are, the program of the chains and that of their values, is compiled while these are searched for.
 """
 
 import functools
@@ -23,35 +18,42 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpyro.infer.hmc import hmc
+from numpyro.infer.hmc_util import build_adaptation_schedule
 
 from surprax.infer.coordinates import Coordinate, Effect
 from surprax.infer.energy import Energy
-from surprax.infer.modes import Mode, find_modes, precise_energy, widths
+from surprax.infer.modes import LARGEST_NEWTON, Mode, Slopes, find_modes, precise_energy, slopes, widths
 from surprax.infer.programs import kept
 from surprax.infer.progress import Bar
 from surprax.infer.recentring import apart, effects_of, locations_of, seer_of
 from surprax.infer.scopes import sampling_device
+from surprax.infer.trajectories import NOWHERE, STATISTICS, Adaptation, Noise, Position, iterations, noise, rows_of
 from surprax.models import Compressed
-from surprax.numerics.compilation import compiled
+from surprax.models.aside import Aside
 
-__all__ = ["Chains", "Frame", "frame_of", "sample"]
+__all__ = ["Chains", "Frame", "Settings", "frame_of", "sample"]
 
-_SEGMENT = 50
-"""Iterations between two looks at the progress, and at whether to stop."""
+_SMALL = 20_000
+"""Numbers of data up to which chains are computed in float64, like modes: two precisions would be two sets of programs."""
 
-_STATISTICS = {
-    "lp": lambda state: -state.potential_energy,
-    "energy": lambda state: state.energy,
-    "n_steps": lambda state: state.num_steps,
-    "acceptance_rate": lambda state: state.accept_prob,
-    "diverging": lambda state: state.diverging,
-    "step_size": lambda state: state.adapt_state.step_size,
-}
-"""What is kept of each iteration, by ArviZ's names."""
+_LESS_EFFORT = {"xla_backend_optimization_level": 1, "xla_llvm_disable_expensive_passes": True}
+"""Options for programs of little data: half the time to compile, and hardly slower (nowhere near as slow as without any effort)."""
+
+_MANY_ROWS = 100_000
+"""Rows of a compressed model from which on its posterior tends to have one mode."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of chains: their number, iterations, and of the trajectories the acceptance to aim at and the greatest depth."""
+
+    num_chains: int
+    num_warmup: int
+    num_samples: int
+    target_accept_prob: float
+    max_tree_depth: int
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,14 @@ class Frame:
         centre: shape (d,).
         factor: L, shape (d, d), or its diagonal, shape (d,).
         modes: minima from which chains may start, the best one first; none where none was found.
+        dtype: which draws need.
     """
 
     energy: Energy
     centre: np.ndarray
     factor: np.ndarray
     modes: tuple[Mode, ...]
+    dtype: Any
 
     def z(self, w: np.ndarray) -> np.ndarray:
         """Free numbers at coordinates w of shape (…, d), in float64."""
@@ -92,49 +96,81 @@ def energy_in_frame(pure: Callable[..., Any], place: Any, constants: Any) -> Cal
     return lambda w: pure(constants, centre + (factor * w if factor.ndim == 1 else factor @ w))
 
 
-def frame_of(model: Callable[[], Any]) -> Frame:
-    """Coordinates in which the posterior of a model without arguments is about a unit wide."""
-    precise, modes = _precise_modes(model)
+def frame_of(
+    model: Callable[[], Any], settings: Settings | None = None, meanwhile: Callable[[], None] = lambda: None
+) -> Frame:
+    """Coordinates in which the posterior of a model without arguments is about a unit wide.
+
+    Args:
+        model: without arguments.
+        settings: of chains, where there will be any.
+        meanwhile: what else is to be done, while programs are compiled.
+    """
+    precise, modes = _precise_modes(model, settings, meanwhile)
     factor = widths(modes[0].curvature) if modes else None
+    default = np.float64 if jax.config.jax_enable_x64 else np.float32
     if factor is None:
-        energy = Energy(model, chosen=precise.chosen) if precise.float64 else precise
-        return Frame(_placed(energy), np.zeros(precise.size), np.ones(precise.size), ())
+        same = not precise.float64 or (settings is not None and _is_small(precise))
+        energy = precise if same else Energy(model, chosen=precise.chosen)
+        size = precise.size
+        unit = np.eye(size) if settings is not None and size <= LARGEST_NEWTON else np.ones(size)
+        return Frame(_placed(energy), np.zeros(size), unit, (), default)
     best = modes[0]
     # Of other minima, those where a share of the posterior worth mentioning may lie.
     near = tuple(mode for mode in modes if mode.energy - best.energy < 10.0 + 2.0 * precise.size)
     # In float32 a compressed model leaves its constant out, which float64 has.
     constant = model.log_constant if isinstance(model, Compressed) else 0.0
     coarse = precise.float64 and not _enough_digits(best, factor, constant, precise.chosen)
-    energy = (
-        precise if coarse or not precise.float64 or jax.config.jax_enable_x64 else Energy(model, chosen=precise.chosen)
-    )
-    return Frame(_placed(energy), best.position, factor, near)
+    same = coarse or not precise.float64 or default == np.float64 or (settings is not None and _is_small(precise))
+    energy = precise if same else Energy(model, chosen=precise.chosen)
+    return Frame(_placed(energy), best.position, factor, near, np.float64 if coarse else default)
+
+
+def _is_small(energy: Energy) -> bool:
+    return energy.float64 and sum(map(np.size, energy.constants)) <= _SMALL
 
 
 _REFRESHED = 2.0
 """The factor by which what data tell at the mode may differ from what coordinates were made for."""
 
 
-def _precise_modes(model: Callable[[], Any]) -> tuple[Energy, list[Mode]]:
+def _precise_modes(
+    model: Callable[[], Any], settings: Settings | None, meanwhile: Callable[[], None]
+) -> tuple[Energy, list[Mode]]:
     """The energy in float64 and its minima, in coordinates of what the data tell of latent sites near there."""
     seer = seer_of(model)
     effects = effects_of(seer) if seer is not None else []
     if seer is None or not effects:
-        return _found_modes(model, [])
-    precise, modes = _found_modes(model, [*locations_of(seer, effects), *effects])
+        return _found_modes(model, [], settings, meanwhile)
+    precise, modes = _found_modes(model, [*locations_of(seer, effects), *effects], settings, meanwhile)
     if modes:
+        # As many as there will be draws: one program for these and those.
+        count = settings.num_chains * settings.num_samples if settings is not None and _is_small(precise) else 1
         with precise.scope():
-            values = precise.values(modes[0].position[None])
+            values = precise.values(np.broadcast_to(modes[0].position, (count, precise.size)))
         nearer = effects_of(seer, {name: values[name][0] for name in precise.names})
         if apart(effects, nearer) > _REFRESHED:
-            return _found_modes(model, [*locations_of(seer, nearer), *nearer])
+            return _found_modes(model, [*locations_of(seer, nearer), *nearer], settings)
     return precise, modes
 
 
-def _found_modes(model: Callable[[], Any], chosen: Sequence[Coordinate]) -> tuple[Energy, list[Mode]]:
-    precise = precise_energy(model, chosen=chosen)
+def _found_modes(
+    model: Callable[[], Any],
+    chosen: Sequence[Coordinate],
+    settings: Settings | None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> tuple[Energy, list[Mode]]:
+    precise = _placed(precise_energy(model, chosen=chosen))
+    rows = max((compact.rows for compact in model.compacts.values()), default=0) if isinstance(model, Compressed) else 0
     with precise.scope():
-        return precise, [mode for mode in find_modes(precise) if mode.found]
+        if settings is not None and _is_small(precise):
+            evaluate = _looking(precise, settings)
+            precise.values_program(settings.num_chains * settings.num_samples)
+        else:
+            evaluate = slopes(precise)
+        meanwhile()
+        found = find_modes(precise, 2 if rows > _MANY_ROWS else None, evaluate)
+    return precise, [mode for mode in found if mode.found]
 
 
 def _placed(energy: Energy) -> Energy:
@@ -169,119 +205,175 @@ class Chains:
     statistics: dict[str, np.ndarray]
 
 
-def sample(
-    frame: Frame,
-    key: Array,
-    *,
-    num_chains: int,
-    num_warmup: int,
-    num_samples: int,
-    target_accept_prob: float,
-    max_tree_depth: int,
-    bar: Bar,
-) -> Chains:
+def sample(frame: Frame, key: Array, settings: Settings, bar: Bar) -> Chains:
     """Chains of NUTS, each from a point of its own near a mode."""
-    energy = frame.energy
-    pure = energy.pure
-    arguments = (frame.place, energy.constants)
-    if energy.device is not None:
-        key = jax.device_put(key, energy.device)
-    with energy.scope():
-        example = (key, np.int32(0), _start(frame, 0, 0), *arguments)
-        settings = (num_warmup, target_accept_prob, max_tree_depth)
-        program = kept(
-            ("nuts", energy.fingerprint, frame.factor.ndim, str(key.dtype), *settings),
-            lambda: _compile(pure, example, *settings),
-        )
-    run = functools.partial(_run, frame, program, arguments, key, num_warmup, num_samples, bar)
-    w, statistics = jax.tree.map(lambda *parts: np.stack(parts), *_in_threads(run, num_chains))
+    with frame.energy.scope():
+        program, evaluate = _program(frame.energy, settings), _looking(frame.energy, settings)
+    numbers = np.asarray(jax.random.key_data(key)).ravel()
+    run = functools.partial(_run, frame, program, evaluate, numbers, settings, bar)
+    w, statistics = jax.tree.map(lambda *parts: np.stack(parts), *_in_threads(run, settings.num_chains))
     return Chains(frame.z(w), statistics)
+
+
+def _program(energy: Energy, settings: Settings) -> Aside:
+    """The program for iterations of a chain; it is compiled while others go on."""
+    dense, depth = energy.size <= LARGEST_NEWTON, settings.max_tree_depth
+    return kept(("nuts", energy.fingerprint, dense, depth), lambda: _compile(energy, dense, depth))
+
+
+def _looking(energy: Energy, settings: Settings) -> Slopes:
+    """U and its gradient at points z, by the program of the chains: another one for that would take as long to be compiled."""
+    program, size, dtype = _program(energy, settings), energy.size, energy.dtype
+    rows, dense = rows_of(settings.max_tree_depth), size <= LARGEST_NEWTON
+    blank = noise(np.random.default_rng(0), size, settings.max_tree_depth, dtype)
+    unit = np.eye(size, dtype=dtype) if dense else np.ones(size, dtype)
+    start = Position(np.zeros(size, dtype), np.zeros((), dtype), np.zeros(size, dtype))
+    yes, no, ones = np.asarray(True), np.asarray(False), np.ones(size, dtype)
+    rest = (np.asarray(0.8, dtype), (np.zeros(size, dtype), unit), energy.constants)
+
+    def evaluate(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        told = []
+        for first in range(0, len(z), rows):
+            points = z[first : first + rows]
+            own = blank._replace(momenta=np.zeros((rows, size), dtype))
+            own.momenta[: len(points)] = points
+            count = np.int32(len(points))
+            _, _, seen, _ = program(start, Adaptation.at(0.0, dtype), count, no, yes, ones, own, *rest)
+            told.append([np.asarray(part, np.float64)[: len(points)] for part in (seen.energy, seen.gradient)])
+        values, gradients = (np.concatenate(parts) for parts in zip(*told))
+        return np.where(values < NOWHERE, values, np.inf), gradients
+
+    return evaluate
+
+
+def _compile(energy: Energy, dense: bool, max_tree_depth: int) -> Aside:
+    slope, size, rows = energy.slope, energy.size, rows_of(max_tree_depth)
+
+    def run(
+        position: Position,
+        adaptation: Adaptation,
+        count: Any,
+        adapting: Any,
+        looking: Any,
+        variances: Any,
+        numbers: Noise,
+        target: Any,
+        place: Any,
+        constants: Any,
+    ) -> Any:
+        centre, factor = place
+
+        def in_frame(w: Array) -> tuple[Array, Array]:
+            z = centre + (factor @ w if dense else factor * w)
+            value, gradient = slope(constants, z)
+            return value, gradient @ factor if dense else gradient * factor
+
+        return iterations(in_frame, position, adaptation, count, adapting, looking, variances, numbers, target)
+
+    def of(*shape: int, dtype: Any = energy.dtype) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    numbers = jax.tree.map(
+        lambda x: of(*x.shape, dtype=x.dtype), noise(np.random.default_rng(0), size, max_tree_depth, energy.dtype)
+    )
+    assert len(numbers.momenta) == rows
+    example = (
+        Position(of(size), of(), of(size)),
+        Adaptation(*(of() for _ in range(5))),
+        of(dtype=np.int32),
+        of(dtype=bool),
+        of(dtype=bool),
+        of(size),
+        numbers,
+        of(),
+        (of(size), of(size, size) if dense else of(size)),
+        energy.constants,
+    )
+    return Aside(run, *example, options=_LESS_EFFORT if _is_small(energy) else None)
 
 
 _TRIES = 64
 
 
-def _start(frame: Frame, chain: int, attempt: int) -> tuple[np.ndarray, np.ndarray]:
-    """Middle and half width of the cube from which a chain starts: around a mode, ever nearer, or else around the origin."""
+def _start(frame: Frame, evaluate: Callable[..., Any], rng: np.random.Generator, chain: int) -> Position:
+    """A point of a cube around a mode, or around the origin, that has a density; nearer to the middle if there is none."""
+    dtype = frame.energy.dtype
     home, width = np.zeros_like(frame.centre), 2.0
     if frame.modes:
-        home, width = frame.w(frame.modes[chain % len(frame.modes)].position), 2.0 * 0.5**attempt
-    return home.astype(frame.energy.dtype), np.asarray(width, frame.energy.dtype)
-
-
-def _compile(
-    pure: Callable[..., Any], example: Any, num_warmup: int, target_accept_prob: float, max_tree_depth: int
-) -> list[Any]:
-    """Programs for the first state of a chain, and for a segment of iterations."""
-    init, step = hmc(potential_fn_gen=functools.partial(energy_in_frame, pure), algo="NUTS")
-
-    def first(key: Array, chain: Any, cube: tuple[Array, Array], place: Any, constants: Any) -> Any:
-        point, ahead = jax.random.split(jax.random.fold_in(key, chain))
-        middle, width = cube
-        return init(
-            middle + width * jax.random.uniform(point, middle.shape, middle.dtype, -1.0, 1.0),
-            num_warmup,
-            target_accept_prob=target_accept_prob,
-            max_tree_depth=max_tree_depth,
-            model_args=(place, constants),
-            rng_key=ahead,
-        )
-
-    def segment(state: Any, count: Any, place: Any, constants: Any) -> Any:
-        def seen(state: Any) -> Any:
-            return state.z, {name: of(state) for name, of in _STATISTICS.items()}
-
-        def iterate(i: Any, carry: Any) -> Any:
-            state, kept_so_far = carry
-            state = step(state, (place, constants))
-            return state, jax.tree.map(lambda whole, part: whole.at[i].set(part), kept_so_far, seen(state))
-
-        empty = jax.tree.map(lambda x: jnp.zeros((_SEGMENT, *x.shape), x.dtype), seen(state))
-        return jax.lax.fori_loop(0, count, iterate, (state, empty))
-
-    start = jax.jit(first).trace(*example)
-    return compiled(start.lower(), jax.jit(segment).lower(start.out_info, np.int32(0), *example[-2:]))
+        home = frame.w(frame.modes[chain % len(frame.modes)].position)
+    for attempt in range(_TRIES):
+        nearer = 0.5**attempt if frame.modes else 1.0
+        w = (home + width * nearer * rng.uniform(-1.0, 1.0, home.shape)).astype(dtype)
+        (value,), (gradient,) = evaluate(frame.z(w)[None])
+        gradient = frame.factor * gradient if frame.factor.ndim == 1 else gradient @ frame.factor
+        if np.isfinite(value) and np.all(np.isfinite(gradient)):
+            return Position(w, np.asarray(value, dtype), gradient.astype(dtype))
+    raise ValueError(
+        f"The density of the model is 0 or NaN at every one of {_TRIES} starting points; check that the data lie inside of"
+        " the supports, and that priors and likelihood agree."
+    )
 
 
 def _run(
     frame: Frame,
-    program: Sequence[Any],
-    arguments: Any,
-    key: Array,
-    num_warmup: int,
-    num_samples: int,
+    program: Callable[..., Any],
+    evaluate: Callable[..., Any],
+    numbers: np.ndarray,
+    settings: Settings,
     bar: Bar,
     stop: threading.Event,
     chain: int,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """One chain, in a thread, which has to be told the precision anew."""
-    start, segment = program
+    """One chain, in a thread, which has to be told the precision anew; its random numbers come from the key and its number."""
+    rng = np.random.default_rng([*map(int, numbers), chain])
+    size, dtype, rows = len(frame.centre), frame.energy.dtype, rows_of(settings.max_tree_depth)
+    variances, target = np.ones(size, dtype), np.asarray(settings.target_accept_prob, dtype)
+    parts: list[Any] = []
     with frame.energy.scope():
-        # The attempt goes into the key with the chain: each has a point of its own.
-        states = (
-            start(key, np.int32(chain * _TRIES + attempt), _start(frame, chain, attempt), *arguments)
-            for attempt in range(_TRIES)
-        )
-        state = next((state for state in states if np.isfinite(state.potential_energy)), None)
-        if state is None:
-            raise ValueError(
-                f"The density of the model is 0 or NaN at every one of {_TRIES} starting points; check that the data lie inside of"
-                " the supports, and that priors and likelihood agree."
-            )
-        parts = []
-        for length, warm in [*_lengths(num_warmup, True), *_lengths(num_samples, False)]:
+        position = _start(frame, evaluate, rng, chain)
+        adaptation = Adaptation.at(-0.25 * np.log(size), dtype)
+        arguments = (target, frame.place, frame.energy.constants)
+        for length, window, last in _lengths(settings, rows):
             if stop.is_set():
                 break
-            state, (z, statistics) = segment(state, np.int32(length), *arguments)
-            part = jax.tree.map(lambda whole, n=length: np.asarray(whole)[:n], (z, statistics))
-            bar.advance(length, 0 if warm else int(part[1]["diverging"].sum()))
-            if not warm:
-                parts.append(part)
+            own = noise(rng, size, settings.max_tree_depth, dtype)
+            count, warm = np.int32(length), np.asarray(window is not None)
+            position, adaptation, drawn, seen = program(
+                position, adaptation, count, warm, np.asarray(False), variances, own, *arguments
+            )
+            told = {
+                name: column[:length].astype(kind)
+                for (name, kind), column in zip(STATISTICS.items(), np.asarray(seen).T)
+            }
+            bar.advance(length, 0 if window is not None else int(told["diverging"].sum()))
+            parts.append((np.asarray(drawn.w)[:length], told))
+            if last:
+                if window == "middle":
+                    variances = _variances(np.concatenate([w for w, _ in parts])).astype(dtype)
+                    adaptation = Adaptation.at(float(adaptation.average), dtype)
+                parts = []
     return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
 
 
-def _lengths(count: int, warm: bool) -> list[tuple[int, bool]]:
-    return [(min(_SEGMENT, count - done), warm) for done in range(0, count, _SEGMENT)]
+def _variances(w: np.ndarray) -> np.ndarray:
+    """Of coordinates, drawn towards something small for few draws, as Stan does."""
+    n = len(w)
+    return n / (n + 5.0) * np.var(w, axis=0, ddof=1) + 1e-3 * 5.0 / (n + 5.0)
+
+
+def _lengths(settings: Settings, rows: int) -> list[tuple[int, str | None, bool]]:
+    """Lengths of runs of the program, in which window of the warm-up they are (None: after it), and whether that ends with them.
+
+    Windows are Stan's: step sizes are found in all of them, and variances in the middle ones.
+    """
+    windows = [(end - start + 1, "middle") for start, end in build_adaptation_schedule(settings.num_warmup)]
+    windows = [(n, kind if 0 < i < len(windows) - 1 else "outer") for i, (n, kind) in enumerate(windows)]
+    found: list[tuple[int, str | None, bool]] = []
+    for total, window in windows if settings.num_warmup else []:
+        found += [(min(rows, total - done), window, done + rows >= total) for done in range(0, total, rows)]
+    return found + [
+        (min(rows, settings.num_samples - done), None, False) for done in range(0, settings.num_samples, rows)
+    ]
 
 
 def _in_threads(run: Callable[..., Any], count: int) -> list[Any]:

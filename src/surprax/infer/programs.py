@@ -56,9 +56,15 @@ class Hoisted:
         return self._digest(self.pure)
 
     @functools.cached_property
+    def slope(self) -> Callable[..., Any]:
+        """Of a real function of one array: its value and gradient, differentiated once for all programs that take it."""
+        made = jax.make_jaxpr(jax.value_and_grad(self.pure, argnums=1))(self.constants, *self._example)
+        return functools.partial(_evaluate_whole, made, jax.tree.structure((0.0, 0.0)))
+
+    @functools.cached_property
     def slope_fingerprint(self) -> str:
         """The same of a real function of one array, by its value and gradient: the latter may follow rules of its own."""
-        return self._digest(jax.value_and_grad(self.pure, argnums=1))
+        return self._digest(self.slope)
 
     def _digest(self, function: Callable[..., Any]) -> str:
         # With the data that it does not use: which of its arguments it uses is part of what it is.

@@ -1,5 +1,7 @@
 """Finding coordinates for latent sites of which rows see m + s·z, and for the locations of these (`coordinates`)."""
 
+import functools
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,31 +34,53 @@ def effects_of(model: Compressed, at: Mapping[str, np.ndarray] | None = None) ->
     What data tell of such a site is the curvature of the log-likelihood and a Newton step, where the site is near its conditional
     mean, and others have the values `at`, or else the means of their priors. Lines are tried at two points in float64.
     """
-    candidates = [name for name, size in _on_the_real_line(model).items() if size > 1]
-    if not candidates:
+    survey = _surveyed(model)
+    if survey is None:
         return []
     with computing(True), numpyro_allowed():
-        means, others = (_some_values(model, spread) for spread in (0.0, 1.0))
-        facts = Hoisted(lambda latents: {name: _facts(model, name, latents) for name in candidates}, means)
-        pure = facts.pure
-        program = kept(("recentring", facts.fingerprint), lambda: jax.jit(pure, compiler_options=SOON_RUN))
-
-        def found(latents: Mapping[str, Any]) -> dict[str, _Facts]:
-            told = jax.tree.map(np.asarray, program(facts.constants, latents))
-            return {name: _Facts(**told[name]) for name in candidates}
-
-        elsewhere = found(others)
-        here, told = {**means, **(at or {})}, {}
+        elsewhere = survey.facts(survey.others)
+        here, told = {**survey.means, **(at or {})}, {}
         for _ in range(_STEPS):
-            told = found(here)
-            chosen = [
-                one for name in candidates if (one := _choice(model, name, told[name], elsewhere[name])) is not None
-            ]
+            told = survey.facts(here)
+            chosen = [one for name in told if (one := _choice(model, name, told[name], elsewhere[name])) is not None]
             steps = {one.latent: told[one.latent].step(one) for one in chosen}
             if all(near for _, near in steps.values()):
                 break
             here = {**here, **{name: here[name] + step for name, (step, _) in steps.items()}}
     return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class _Survey:
+    """What effects of a model are found by.
+
+    Attributes:
+        means, others: values of all latent sites: the means of their priors, and random ones.
+        program: from values of the latent sites to the facts about those with several numbers, by name.
+    """
+
+    means: dict[str, Any]
+    others: dict[str, Any]
+    program: Callable[[Any], Any]
+
+    def facts(self, latents: Mapping[str, Any]) -> "dict[str, _Facts]":
+        return {name: _Facts(**about) for name, about in jax.tree.map(np.asarray, self.program(latents)).items()}
+
+
+_surveys: weakref.WeakKeyDictionary[Compressed, _Survey] = weakref.WeakKeyDictionary()
+
+
+def _surveyed(model: Compressed) -> _Survey | None:
+    """None where no latent site with several numbers is on the real line. A model is surveyed once."""
+    candidates = [name for name, size in _on_the_real_line(model).items() if size > 1]
+    if candidates and model not in _surveys:
+        with computing(True), numpyro_allowed():
+            means, others = _some_values(model)
+            facts = Hoisted(lambda latents: {name: _facts(model, name, latents) for name in candidates}, means)
+            pure = facts.pure
+            program = kept(("recentring", facts.fingerprint), lambda: jax.jit(pure, compiler_options=SOON_RUN))
+            _surveys[model] = _Survey(means, others, functools.partial(program, facts.constants))
+    return _surveys[model] if candidates else None
 
 
 def locations_of(model: Compressed, effects: Sequence[Effect]) -> list[Location]:
@@ -66,7 +90,8 @@ def locations_of(model: Compressed, effects: Sequence[Effect]) -> list[Location]
     if not candidates or not effects:
         return []
     with computing(True), numpyro_allowed():
-        here = _some_values(model, 1.0)
+        survey = _surveyed(model)
+        here = _some_values(model)[1] if survey is None else survey.others
 
         def told(latents: Mapping[str, Any]) -> dict[str, Any]:
             step = {name: jnp.asarray(_rng().choice([-1.0, 1.0], np.shape(latents[name]))) for name in candidates}
@@ -265,11 +290,10 @@ def _fits(line: tuple[np.ndarray, np.ndarray]) -> bool:
     return bool(np.all(np.isfinite(s)) and np.any(s != 0.0) and np.allclose(seen, m + s * z, rtol=1e-9, atol=1e-9))
 
 
-def _some_values(model: Compressed, spread: float) -> dict[str, Any]:
-    """Values of the latent sites: the means of their priors, or where `spread` is not 0 random ones."""
-    rng = _rng()
+def _some_values(model: Compressed) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values of the latent sites: the means of their priors, and random ones."""
 
-    def value(site: Mapping[str, Any]) -> Any:
+    def value(site: Mapping[str, Any], spread: float, rng: np.random.Generator) -> Any:
         if site["type"] != "sample" or site["is_observed"]:
             return None
         d = site["fn"]
@@ -284,10 +308,13 @@ def _some_values(model: Compressed, spread: float) -> dict[str, Any]:
         usable = jnp.all(d.support(mean)) & jnp.all(jnp.isfinite(mean))
         return jnp.where(usable, jnp.broadcast_to(mean, shape), middle)
 
-    def run() -> dict[str, Any]:
-        return latents_of(trace_of(model, value))
+    def run() -> list[dict[str, Any]]:
+        return [
+            latents_of(trace_of(model, functools.partial(value, spread=spread, rng=_rng()))) for spread in (0.0, 1.0)
+        ]
 
-    return jax.tree.map(np.asarray, jax.jit(run, compiler_options=SOON_RUN)())
+    means, others = jax.tree.map(np.asarray, jax.jit(run, compiler_options=SOON_RUN)())
+    return means, others
 
 
 def _rng() -> np.random.Generator:

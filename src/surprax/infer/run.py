@@ -1,7 +1,7 @@
 """Inference from the front: one call, whichever method answers it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -14,17 +14,26 @@ from surprax.infer.exact import Unsolved, solve
 from surprax.infer.forms import Draws, Form, Point
 from surprax.infer.keys import as_key
 from surprax.infer.laplace import laplace, maximum
-from surprax.infer.nuts import frame_of, sample
+from surprax.infer.nuts import Settings, frame_of, sample
 from surprax.infer.original import Original
 from surprax.infer.posterior import Posterior
 from surprax.infer.progress import progress_bar
 from surprax.infer.sites import continuous_latents
 from surprax.infer.svi import ROUNDS, STEPS, svi
-from surprax.models import Compressed, compress
+from surprax.models import Compressed
+from surprax.models.planner import Begun
 
 __all__ = ["METHODS", "infer"]
 
 METHODS = ("auto", "exact", "laplace", "nuts", "svi", "map")
+
+
+class _RefutedError(Exception):
+    """The compressed model did not agree with the plain one; another one was made, and proved."""
+
+    def __init__(self, proved: Compressed) -> None:
+        super().__init__()
+        self.proved = proved
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class _Task:
     """What all methods are given."""
 
     original: Original
+    begun: Begun
     fast: Compressed
     key: Array | None
     num_chains: int
@@ -44,6 +54,11 @@ class _Task:
     @property
     def shape(self) -> tuple[int, int]:
         return self.num_chains, self.num_samples
+
+    def prove(self) -> None:
+        """The compressed model agrees with the plain one; else there is another one."""
+        if (proved := self.begun.settled()) is not self.fast:
+            raise _RefutedError(proved)
 
     def posterior(self, form: Form, method: str, **more: Any) -> Posterior:
         return Posterior(
@@ -121,9 +136,11 @@ def infer(
         raise ValueError(f"target_accept_prob is between 0 and 1; got {target_accept_prob!r}.")
     if method in ("nuts", "laplace", "svi") or key is not None:
         key = as_key(key, f'Inference with method="{method}"')
+    begun = Begun(model, args, kwargs)
     task = _Task(
         Original(model, args, kwargs),
-        compress(model, *args, **kwargs),
+        begun,
+        begun.compressed,
         key,
         int(num_chains),
         int(num_samples),
@@ -134,7 +151,10 @@ def infer(
     )
     if not task.original.of_kind("latent"):
         continuous_latents(task.original.sites)
-    posterior = _answer(task, method)
+    try:
+        posterior = _answer(task, method)
+    except _RefutedError as refuted:
+        posterior = _answer(replace(task, fast=refuted.proved), method)
     say(posterior.warnings)
     return posterior
 
@@ -150,38 +170,38 @@ def _answer(task: _Task, method: str) -> Posterior:
         # Only now is it known that randomness is needed.
         as_key(task.key, "A posterior without a closed form is sampled, which")
         return _nuts(task)
+    if method != "nuts":
+        task.prove()
     return {"nuts": _nuts, "laplace": _laplace, "svi": _svi, "map": _map}[method](task)
 
 
 def _exact(task: _Task) -> Posterior | str:
     """The posterior in closed form; where there is none, why."""
-    found = solve(task.original.model, task.original.args, task.original.kwargs)
+    found = solve(task.original.model, task.original.args, task.original.kwargs, task.fast)
     if isinstance(found, Unsolved):
         return found.reason
+    task.prove()
     more = {"exact": True, "log_evidence": found.log_evidence, "key": task.key, "shape": task.shape}
     return task.posterior(found.form, "exact", **more)
 
 
 def _nuts(task: _Task) -> Posterior:
     assert task.key is not None
-    frame = frame_of(task.fast)
+    settings = Settings(
+        task.num_chains, task.num_warmup, task.num_samples, task.target_accept_prob, task.max_tree_depth
+    )
+    frame = frame_of(task.fast, settings, task.prove)
     total = task.num_chains * (task.num_warmup + task.num_samples)
     with progress_bar("sampling", total, task.progress) as bar:
-        chains = sample(
-            frame,
-            task.key,
-            num_chains=task.num_chains,
-            num_warmup=task.num_warmup,
-            num_samples=task.num_samples,
-            target_accept_prob=task.target_accept_prob,
-            max_tree_depth=task.max_tree_depth,
-            bar=bar,
-        )
+        chains = sample(frame, task.key, settings, bar)
     energy = frame.energy
     with energy.scope():
         values, log_volume = energy.values_and_volumes(chains.z.reshape(-1, energy.size))
         log_offset = task.fast.log_offset  # which depends on the precision
-    draws = {name: value.reshape(*task.shape, *value.shape[1:]) for name, value in values.items()}
+    draws = {
+        name: (value.astype(frame.dtype) if value.dtype == np.float64 else value).reshape(*task.shape, *value.shape[1:])
+        for name, value in values.items()
+    }
     statistics = _completed(chains.statistics, log_offset, log_volume.reshape(task.shape), task.max_tree_depth)
     latent = {name: draws[name] for name in energy.names}
     troubles = trouble_with_chains(latent, statistics)

@@ -1,6 +1,5 @@
 """Certificates: that a rewrite changes nothing, by comparison with the plain model in float64."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,27 +8,34 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 from numpyro import handlers
 from numpyro.distributions import biject_to
 
+from surprax.models.aside import Aside, apart
+from surprax.models.descent import descend
 from surprax.models.detached import detached, views
-from surprax.models.reading import as_samplers_start, strict_ranks_off
-from surprax.numerics.compilation import SOON_RUN, compiled
+from surprax.models.reading import strict_ranks_off
+from surprax.numerics.compilation import SOON_RUN
 
-__all__ = ["TOLERANCE", "Certificate", "certify"]
+__all__ = ["TOLERANCE", "Certificate", "Comparison", "comparison"]
 
 TOLERANCE = 1e-6
 """Largest relative disagreement of energies and gradients."""
 
-ALL_ROWS = 200_000
+ALL_ROWS = 1_000_000
 """Up to this many rows a comparison reads them all; beyond, it takes a part of them."""
 
 PART = 100_000
 """How many rows such a part has."""
 
+FEW_ROWS = 200_000
+"""Up to this many rows the plain model takes less time to run a few times than to be compiled for that."""
+
 DRAWS = 3
 """Random points at which models are compared; one more is near the mode."""
+
+REACH = 2.0
+"""Of the free numbers at random points, to either side of 0, as where samplers start; of every other one a fifth of that."""
 
 SEARCH = 30
 """Steps of the search for it."""
@@ -68,13 +74,116 @@ class Certificate:
         )
 
 
-def certify(compressed: Any, rewrite: Callable[..., Any]) -> Certificate | None:
-    """Compare a compressed model with its original; None where nothing was rewritten.
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison that has begun: its programs are being compiled.
+
+    Attributes:
+        names: of the rewritten sites.
+        shapes: of the free numbers of the latent sites, by name.
+        plain: log-likelihood of each rewritten site and gradient of their sum, of the plain model.
+        fast: the same of the compressed model, and its log-prior and the gradient of that.
+        rows, of_rows: as of the certificate.
+    """
+
+    names: list[str]
+    shapes: Mapping[str, tuple[int, ...]]
+    plain: Callable[[Any], Any]
+    fast: Callable[[Any], Any]
+    rows: int
+    of_rows: int
+
+    def certificate(self) -> Certificate:
+        """What it finds; waits for the programs."""
+        with jax.enable_x64(True):
+            errors = self._errors()
+        return Certificate(max(errors.values()), errors, DRAWS + 1, self.rows, self.of_rows)
+
+    def _errors(self) -> dict[str, float]:
+        """Largest relative error by rewritten site."""
+        points = self._points()
+        worst = dict.fromkeys(self.names, 0.0)
+        for point in points:
+            plain, slope = jax.tree.map(np.asarray, self.plain(self._free(point)))
+            (fast, other), _ = self._told(point)
+            size = max((float(np.max(np.abs(s), initial=0.0)) for s in slope.values()), default=0.0)
+            with np.errstate(invalid="ignore"):  # both may be infinite
+                apart = max((float(np.max(np.abs(slope[n] - other[n]), initial=0.0)) for n in slope), default=0.0)
+            gradient = apart / max(size, 1.0) if math.isfinite(size) else 0.0
+            for name in self.names:
+                a, b = float(plain[name]), float(fast[name])
+                energy = 0.0 if a == b or not math.isfinite(a) else abs(a - b) / max(abs(a), 1.0)
+                worst[name] = max(worst[name], energy, gradient)
+                if math.isnan(energy) or math.isnan(gradient):
+                    worst[name] = math.inf
+        return worst
+
+    def _points(self) -> list[np.ndarray]:
+        """Free numbers, of shape (d,): random ones, and near the mode."""
+        size, rng = sum(map(math.prod, self.shapes.values())), np.random.default_rng(0)
+        likely = descend(self._prior, np.zeros(size), SEARCH)
+
+        def drawn(point: np.ndarray) -> np.ndarray:
+            """As improbable as draws from the prior are, at most: in the prior's far tails arithmetic overflows, or is clipped."""
+            share = 1.0
+            while self._prior(likely.position + share * (point - likely.position))[0] > likely.value + size + 4.0:
+                if (share := 0.5 * share) < 1e-3:
+                    break
+            return likely.position + share * (point - likely.position)
+
+        reaches = [REACH if i % 2 == 0 else 0.2 * REACH for i in range(DRAWS)]
+        points = [drawn(rng.uniform(-reach, reach, size)) for reach in reaches]
+        return [*points, self._near_the_mode(points[1])]
+
+    def _near_the_mode(self, start: np.ndarray) -> np.ndarray:
+        """About a standard deviation off where the energy of the compressed sites is least, as far as a short search gets."""
+        found = descend(self._energy, start, SEARCH)
+        # Where the curvature is H, a step H⁻¹v of this length leads half a nat up.
+        v = np.random.default_rng(0).choice([-1.0, 1.0], len(start))
+        step = found.scaled(v)
+        length = float(v @ step)
+        step = step / math.sqrt(length) if length > 0 else 0.0 * step
+        for _ in range(40):
+            if self._energy(found.position + step)[0] <= found.value + 5.0:
+                break
+            step = 0.5 * step
+        return found.position + step
+
+    def _energy(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        (each, slope), (prior, other) = self._told(z)
+        return _finite(-float(sum(each.values()) + prior), -self._flat(slope) - self._flat(other))
+
+    def _prior(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        _, (prior, slope) = self._told(z)
+        return _finite(-float(prior), -self._flat(slope))
+
+    def _told(self, z: np.ndarray) -> Any:
+        return jax.tree.map(np.asarray, self.fast(self._free(z)))
+
+    def _free(self, z: np.ndarray) -> dict[str, np.ndarray]:
+        parts = np.split(z, np.cumsum([math.prod(shape) for shape in self.shapes.values()], dtype=int)[:-1])
+        return {name: part.reshape(shape) for part, (name, shape) in zip(parts, self.shapes.items())}
+
+    def _flat(self, free: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.concatenate([np.zeros(0), *(np.ravel(free[name]) for name in self.shapes)])
+
+
+def _finite(value: float, gradient: np.ndarray) -> tuple[float, np.ndarray]:
+    return (
+        (value, gradient)
+        if math.isfinite(value) and np.all(np.isfinite(gradient))
+        else (math.inf, np.zeros_like(gradient))
+    )
+
+
+def comparison(compressed: Any, rewrite: Callable[..., Any]) -> Comparison | None:
+    """Begin to compare a compressed model with its original; None where nothing was rewritten.
 
     `rewrite(model, args, kwargs)` makes another one of a part of the rows, where they are very many.
 
-    The points are draws from the prior, every other one drawn towards the middle, and one near the mode. Energies are compared site
-    by site and relative to their size, gradients in the free numbers of the latent sites and relative to the largest.
+    The points are random ones where the prior has its mass, every other one drawn towards the middle, and one near the mode.
+    Energies are compared site by site and relative to their size, gradients in the free numbers of the latent sites and relative to
+    the largest.
     """
     original = compressed.original
     rows = max((c.rows for c in compressed.compacts.values()), default=0)
@@ -83,23 +192,20 @@ def certify(compressed: Any, rewrite: Callable[..., Any]) -> Certificate | None:
     model, args, kwargs = original
     model, (args, kwargs) = detached(model), views((args, kwargs))
     part = _part(args, kwargs, rows) if rows > ALL_ROWS else None
-    errors = None if part is None else _errors_of_part(model, *part, compressed, rewrite)
-    used = rows if errors is None else PART
-    if errors is None:
-        errors = _errors(model, args, kwargs, compressed)
-    return Certificate(max(errors.values()), errors, DRAWS + 1, used, rows)
+    begun = None if part is None else _begun_with_part(model, *part, compressed, rewrite, rows)
+    return begun or _begun(model, args, kwargs, compressed, rows, rows)
 
 
-def _errors_of_part(
-    model: Any, args: Any, kwargs: Any, compressed: Any, rewrite: Callable[..., Any]
-) -> dict[str, float] | None:
+def _begun_with_part(
+    model: Any, args: Any, kwargs: Any, compressed: Any, rewrite: Callable[..., Any], rows: int
+) -> Comparison | None:
     """Of a model of some of the rows; None where there is no such model, because it has rows beside those of its arguments."""
     try:
         with strict_ranks_off():
             thinned = rewrite(model, args, kwargs)
         if {n: c.rule for n, c in thinned.compacts.items()} != {n: c.rule for n, c in compressed.compacts.items()}:
             return None
-        return _errors(model, args, kwargs, thinned)
+        return _begun(model, args, kwargs, thinned, PART, rows)
     except (ValueError, TypeError, IndexError):
         return None
 
@@ -120,113 +226,93 @@ def _part(args: Any, kwargs: Any, rows: int) -> tuple[Any, Any] | None:
     return part if found else None
 
 
-def _errors(model: Any, args: Any, kwargs: Any, compressed: Any) -> dict[str, float]:
-    """Largest relative error by rewritten site."""
+def _begun(model: Any, args: Any, kwargs: Any, compressed: Any, rows: int, of_rows: int) -> Comparison:
+    names = list(compressed.compacts)
     with jax.enable_x64(True), strict_ranks_off(), jax.debug_key_reuse(False):
         try:
-            return _compared(model, args, kwargs, compressed)
+            shapes, plain = _plain(model, args, kwargs, names, rows)
         except jax.errors.JAXTypeError:
             # NumPyro compares NumPy's data with the ends of a support by NumPy, which takes no tracer.
             args, kwargs = jax.tree.map(lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v, (args, kwargs))
-            return _compared(model, args, kwargs, compressed)
+            shapes, plain = _plain(model, args, kwargs, names, rows)
+        fast = _fast(compressed, names, shapes)
+    return Comparison(names, shapes, plain, fast, rows, of_rows)
 
 
-def _compared(model: Any, args: Any, kwargs: Any, compressed: Any) -> dict[str, float]:
-    names = list(compressed.compacts)
+def _plain(
+    model: Any, args: Any, kwargs: Any, names: list[str], rows: int
+) -> tuple[dict[str, tuple[int, ...]], Callable[[Any], Any]]:
+    """Shapes of the free numbers, and the program of `Comparison.plain`."""
+    shapes: dict[str, tuple[int, ...]] = {}
 
-    def trace_at(run: Any, a: Any, k: Any, free: Mapping[str, Any]) -> dict[str, Any]:
-        """The sites of a model at free numbers of its latent sites."""
-
-        def constrain(site: Any) -> Any:
-            if site["type"] == "sample" and not site["is_observed"] and site["name"] in free:
-                return biject_to(site["fn"].support)(free[site["name"]])
+    def somewhere(site: Any) -> Any:
+        if site["type"] != "sample" or site["is_observed"] or site["fn"].is_discrete:
             return None
+        transform = biject_to(site["fn"].support)
+        of_site = site["fn"].shape(tuple(site["kwargs"].get("sample_shape", ())))
+        shapes[site["name"]] = tuple(transform.inverse_shape(of_site))
+        return transform(jnp.zeros(shapes[site["name"]]))
 
-        known = handlers.substitute(handlers.seed(run, jax.random.key(0)), substitute_fn=constrain)
-        return handlers.trace(known).get_trace(*a, **k)
+    jax.eval_shape(lambda: _values(_traced(model, args, kwargs, somewhere)))
 
-    def likelihood(run: Any, a: Any, k: Any, free: Any) -> Any:
-        """Log-likelihood of each rewritten site, and the gradient of their sum."""
+    def plain(free: Any) -> Any:
+        return _likelihood(lambda free: _trace_at(model, args, kwargs, free), names, free)
 
-        def summed(free: Any) -> Any:
-            trace = trace_at(run, a, k, free)
-            each = {name: _log_prob(trace[name]) for name in names}
-            return sum(each.values()), each
+    pure, data = apart(plain, _spaces(shapes))
+    program = Aside(pure, data, _spaces(shapes), options=SOON_RUN if rows <= FEW_ROWS else None)
+    return shapes, lambda free: program(data, free)
 
-        (_, each), slope = jax.value_and_grad(summed, has_aux=True)(free)
-        return each, slope
+
+def _fast(compressed: Any, names: list[str], shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Any], Any]:
+    """The program of `Comparison.fast`."""
+
+    def trace(free: Any) -> dict[str, Any]:
+        return _trace_at(compressed.model, compressed.args, {}, free)
 
     def prior(free: Any) -> Any:
-        trace = trace_at(compressed.model, compressed.args, {}, free)
-        return sum((_log_prob(trace[name]) for name in free), jnp.zeros(()))
+        told = _trace_at(compressed.prior, (), {}, free)
+        return sum((_log_prob(told[name]) for name in free), jnp.zeros(()))
 
-    def compared(free: Any, plainly: Any) -> Any:
-        """The plain likelihood (nothing, unless asked for), the compressed one, and the prior."""
-        plain = functools.partial(likelihood, model, args, kwargs)
-        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(plain, free))
-        return (
-            jax.lax.cond(plainly, plain, lambda _: nothing, free),
-            likelihood(compressed.model, compressed.args, {}, free),
-            jax.value_and_grad(prior)(free),
-        )
+    def fast(free: Any) -> Any:
+        return _likelihood(trace, names, free), jax.value_and_grad(prior)(free)
 
-    def draw(key: Any) -> Any:
-        seeded = handlers.substitute(handlers.seed(model, key), substitute_fn=as_samplers_start)
-        trace = handlers.trace(seeded).get_trace(*args, **kwargs)
-        free = {}
-        for name, site in trace.items():
-            if site["type"] == "sample" and not site["is_observed"] and not site["fn"].is_discrete:
-                free[name] = jnp.asarray(biject_to(site["fn"].support).inv(site["value"]))
-        return free
-
-    drawing = jax.jit(draw).trace(jax.random.key(0))
-    comparing = jax.jit(compared).lower(drawing.out_info, True)
-    draw, compared = compiled(drawing.lower(), comparing, options=SOON_RUN)
-    drawn = [jax.tree.map(np.asarray, draw(jax.random.key(i))) for i in range(DRAWS)]
-    # A prior may reach far out: half of the points are drawn towards the middle.
-    points = [jax.tree.map(lambda v: np.clip(0.2 * v, -1.0, 1.0), p) if i % 2 else p for i, p in enumerate(drawn)]
-    points.append(_near_the_mode(compared, points[1]))
-    worst = dict.fromkeys(names, 0.0)
-    for point in points:
-        (plain, slope), (fast, other), _ = jax.tree.map(np.asarray, compared(point, True))
-        size = max((float(np.max(np.abs(s), initial=0.0)) for s in slope.values()), default=0.0)
-        with np.errstate(invalid="ignore"):  # both may be infinite
-            apart = max((float(np.max(np.abs(slope[n] - other[n]), initial=0.0)) for n in slope), default=0.0)
-        gradient = apart / max(size, 1.0) if math.isfinite(size) else 0.0
-        for name in names:
-            a, b = float(plain[name]), float(fast[name])
-            energy = 0.0 if a == b or not math.isfinite(a) else abs(a - b) / max(abs(a), 1.0)
-            worst[name] = max(worst[name], energy, gradient)
-            if math.isnan(energy) or math.isnan(gradient):
-                worst[name] = math.inf
-    return worst
+    return Aside(fast, _spaces(shapes), options=SOON_RUN)
 
 
-def _near_the_mode(compared: Callable[[Any, bool], Any], start: Any) -> Any:
-    """A point about a standard deviation off where the energy of the compressed sites is least, as far as a short search gets."""
-    leaves, tree = jax.tree.flatten(start)
-    sizes = [leaf.size for leaf in leaves]
-    if not sum(sizes):
-        return start
+def _spaces(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    return {name: jax.ShapeDtypeStruct(shape, np.float64) for name, shape in shapes.items()}
 
-    def unravel(z: np.ndarray) -> Any:
-        parts = np.split(z, np.cumsum(sizes)[:-1])
-        return jax.tree.unflatten(tree, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves)])
 
-    def ravel(tree: Any) -> np.ndarray:
-        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+def _likelihood(trace: Callable[[Any], Any], names: list[str], free: Any) -> Any:
+    """Log-likelihood of each rewritten site, and the gradient of their sum."""
 
-    def energy(z: np.ndarray) -> tuple[float, np.ndarray]:
-        _, (each, slope), (prior, other) = jax.tree.map(np.asarray, compared(unravel(z), False))
-        value, gradient = -float(sum(each.values()) + prior), -ravel(slope) - ravel(other)
-        return (value, gradient) if math.isfinite(value) and np.all(np.isfinite(gradient)) else (1e300, 0.0 * z)
+    def summed(free: Any) -> Any:
+        told = trace(free)
+        each = {name: _log_prob(told[name]) for name in names}
+        return sum(each.values()), each
 
-    found = scipy.optimize.minimize(energy, ravel(start), jac=True, method="L-BFGS-B", options={"maxiter": SEARCH})
-    # Where the curvature is H, a step H⁻¹v of this length leads half a nat up.
-    v = np.random.default_rng(0).choice([-1.0, 1.0], sum(sizes))
-    step = found.hess_inv @ v
-    length = float(v @ step)
-    return unravel(found.x + step / math.sqrt(length) if length > 0 else found.x)
+    (_, each), slope = jax.value_and_grad(summed, has_aux=True)(free)
+    return each, slope
+
+
+def _trace_at(run: Any, args: Any, kwargs: Any, free: Mapping[str, Any]) -> dict[str, Any]:
+    """The sites of a model at free numbers of its latent sites."""
+
+    def constrain(site: Any) -> Any:
+        if site["type"] == "sample" and not site["is_observed"] and site["name"] in free:
+            return biject_to(site["fn"].support)(free[site["name"]])
+        return None
+
+    return _traced(run, args, kwargs, constrain)
+
+
+def _traced(run: Any, args: Any, kwargs: Any, value: Callable[[Any], Any]) -> dict[str, Any]:
+    known = handlers.substitute(handlers.seed(run, jax.random.key(0)), substitute_fn=value)
+    return handlers.trace(known).get_trace(*args, **kwargs)
+
+
+def _values(trace: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: site["value"] for n, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
 
 
 def _log_prob(site: Mapping[str, Any]) -> Any:

@@ -1,0 +1,48 @@
+"""Programs that are compiled while others go on: XLA leaves the interpreter alone meanwhile."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+
+__all__ = ["Aside", "apart"]
+
+
+class Aside:
+    """A program that is compiled in a thread, from when it is made: called, it waits for that.
+
+    >>> import numpy as np
+    >>> twice = Aside(lambda x: 2.0 * x, np.zeros(2, np.float32))
+    >>> twice(np.ones(2, np.float32)).tolist()
+    [2.0, 2.0]
+    """
+
+    def __init__(self, function: Callable[..., Any], *example: Any, options: Mapping[str, Any] | None = None) -> None:
+        """`example`: arrays, or shapes and dtypes, such as it will be called with; `options`: of the compiler."""
+        lowered = jax.jit(function).lower(*example)
+        thread = ThreadPoolExecutor(1)
+        self._compiled = thread.submit(lowered.compile, compiler_options=None if options is None else dict(options))
+        thread.shutdown(wait=False)
+
+    def __call__(self, *args: Any) -> Any:
+        return self._compiled.result()(*args)
+
+
+def apart(function: Callable[..., Any], *example: Any) -> tuple[Callable[..., Any], list[Any]]:
+    """A function of its data and of its arguments, and these data: what it closes over, which XLA would take for constants, and
+    compute with while it compiles.
+
+    >>> import jax.numpy as jnp
+    >>> data = jnp.arange(3.0)
+    >>> pure, found = apart(lambda x: jnp.sum(data * x), jnp.ones(3))
+    >>> len(found), float(pure(found, jnp.ones(3)))
+    (1, 3.0)
+    """
+    staged, shape = jax.make_jaxpr(function, return_shape=True)(*example)
+    program, result = staged.jaxpr, jax.tree.structure(shape)
+
+    def pure(data: Any, *args: Any) -> Any:
+        return jax.tree.unflatten(result, jax.core.eval_jaxpr(program, data, *jax.tree.leaves(args)))
+
+    return pure, list(staged.consts)
