@@ -176,11 +176,6 @@ def _few(values: np.ndarray) -> tuple[np.ndarray, int] | None:
     return None if found is None else (found[1], len(found[0]))
 
 
-def _grouped(parts: list[tuple[np.ndarray, int]], n: int, most: int) -> tuple[np.ndarray, np.ndarray] | None:
-    groups = grouped(parts, n)
-    return None if groups is None else (groups.key, groups.first)
-
-
 def numbers_dense(design: Design) -> Design:
     """Columns of numbers that happen to repeat, as numbers again: products of these are what BLAS is best at."""
     blocks: list[Any] = []
