@@ -66,7 +66,7 @@ class Energy:
             return -log_density(model, (), {}, constrain_fn(model, (), {}, free))[0]
 
         with self.scope():
-            self._hoisted = Hoisted(lambda z: jnp.asarray(energy(z), z.dtype), jnp.zeros(self.size))
+            self._hoisted = Hoisted(lambda z: jnp.asarray(energy(z), z.dtype), np.zeros(self.size, self.dtype))
 
     def scope(self) -> AbstractContextManager[None]:
         """The precision and the device of this energy."""
@@ -117,7 +117,7 @@ class Energy:
             free, log_volume = self._free(z)
             return constrain_fn(self._model, (), {}, free, return_deterministic=True), jnp.asarray(log_volume, z.dtype)
 
-        return Hoisted(values, jnp.zeros(self.size))
+        return Hoisted(values, np.zeros(self.size, self.dtype))
 
     def values(self, z: np.ndarray) -> dict[str, np.ndarray]:
         """Latent and deterministic sites of the model at points z of shape (n, d): arrays of shape (n, …), by name."""

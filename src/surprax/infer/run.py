@@ -21,7 +21,7 @@ from surprax.infer.progress import progress_bar
 from surprax.infer.sites import continuous_latents
 from surprax.infer.svi import ROUNDS, STEPS, svi
 from surprax.models import Compressed
-from surprax.models.planner import Begun
+from surprax.models.planner import Unproved
 
 __all__ = ["METHODS", "infer"]
 
@@ -41,7 +41,7 @@ class _Task:
     """What all methods are given."""
 
     original: Original
-    begun: Begun
+    unproved: Unproved
     fast: Compressed
     key: Array | None
     num_chains: int
@@ -57,7 +57,7 @@ class _Task:
 
     def prove(self) -> None:
         """The compressed model agrees with the plain one; else there is another one."""
-        if (proved := self.begun.settled()) is not self.fast:
+        if (proved := self.unproved.proved()) is not self.fast:
             raise _RefutedError(proved)
 
     def posterior(self, form: Form, method: str, **more: Any) -> Posterior:
@@ -136,11 +136,11 @@ def infer(
         raise ValueError(f"target_accept_prob is between 0 and 1; got {target_accept_prob!r}.")
     if method in ("nuts", "laplace", "svi") or key is not None:
         key = as_key(key, f'Inference with method="{method}"')
-    begun = Begun(model, args, kwargs)
+    unproved = Unproved(model, args, kwargs)
     task = _Task(
         Original(model, args, kwargs),
-        begun,
-        begun.compressed,
+        unproved,
+        unproved.compressed,
         key,
         int(num_chains),
         int(num_samples),

@@ -1,8 +1,10 @@
 """Observed sites of exponential families: evidence by cell, and what the parameters of a cell add to the surprise of its fit."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,6 +15,7 @@ from surprax.models.affine import affine_form
 from surprax.models.cells import Cells, is_plain
 from surprax.models.compact import Compact, Store
 from surprax.models.expressions import Column, Expression, at_places, leaves_of
+from surprax.numerics.compilation import SOON_RUN
 from surprax.numerics.precision import float64_scope
 
 __all__ = ["by_cells"]
@@ -30,8 +33,9 @@ def by_cells(site: Any, family: Any) -> Compact | str:
     if isinstance(known, str):
         return known
     evidence = _evidence(site, family, cells, exposed, known)
-    e, fit, ok = at_maximum(evidence)
-    constant = float(np.sum(maximum_of(e, fit, ok)))
+    with float64_scope():
+        e, fit, ok, maximum = jax.tree.map(np.asarray, _at_maximum(evidence))
+    constant = float(np.sum(maximum))
     store = Store()
     settled = {name: store.settle(expression, cells, site.codes()) for name, expression in parameters.items()}
     arrays = {"slots": store.arrays, "evidence": e, "fit": fit, "ok": ok}
@@ -86,6 +90,13 @@ def _without_exposure(site: Any, family: Any) -> tuple[dict[str, Expression], np
         return parameters, None
     parameters[name] = term.node
     return parameters, np.broadcast_to(np.asarray(term.weight, np.float64), (site.number,))
+
+
+@partial(jax.jit, compiler_options=SOON_RUN)
+def _at_maximum(evidence: Moments) -> tuple[Moments, Any, Any, Any]:
+    """The fit of evidence, whether it is a maximum, and the log-likelihood there."""
+    e, fit, ok = at_maximum(evidence)
+    return e, fit, ok, maximum_of(e, fit, ok)
 
 
 def _evidence(site: Any, family: Any, cells: Cells, exposed: np.ndarray | None, known: dict[str, Any]) -> Moments:

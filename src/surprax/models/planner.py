@@ -8,7 +8,7 @@ from surprax.models.certificate import Certificate, comparison
 from surprax.models.compressed import Compressed, rewrite
 from surprax.models.explanation import Plan
 
-__all__ = ["Begun", "CompressionWarning", "compress", "plan"]
+__all__ = ["CompressionWarning", "Unproved", "compress", "plan"]
 
 GAIN = 0.5
 """At most this share of the rows may be left of a site: a rewrite that saves less is not worth one."""
@@ -85,11 +85,11 @@ def prepared(
     model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], gain: float = GAIN
 ) -> Compressed:
     """Rewritten and proved, at a given least gain."""
-    return Begun(model, args, kwargs, gain).settled()
+    return Unproved(model, args, kwargs, gain).proved()
 
 
-class Begun:
-    """A model that is rewritten, and is being compared with the plain one: the programs for that are compiled meanwhile.
+class Unproved:
+    """A model that is rewritten, and not yet compared with the plain one.
 
     Attributes:
         compressed: the rewritten model, not yet proved.
@@ -100,25 +100,23 @@ class Begun:
     ) -> None:
         self._original, self._gain = (model, args, kwargs), gain
         self._dropped: set[str] = set()
-        self._begin()
-
-    def _begin(self) -> None:
         self.compressed = self._rewritten(*self._original)
-        self._comparison = comparison(self.compressed, self._rewritten)
 
     def _rewritten(self, model: Any, args: Any, kwargs: Any) -> Compressed:
         reason = "its compressed form disagreed with the plain model"
         return rewrite(model, args, kwargs, self._gain).without(self._dropped, reason)
 
-    def settled(self) -> Compressed:
+    def _compared(self) -> Certificate | None:
+        begun = comparison(self.compressed, self._rewritten)
+        return None if begun is None else begun.certificate()
+
+    def proved(self) -> Compressed:
         """The model proved: `compressed`, or, with a warning, another one where sites that disagreed are as they were."""
-        certificate = None if self._comparison is None else self._comparison.certificate()
-        while certificate is not None and not certificate.holds:
+        while (certificate := self._compared()) is not None and not certificate.holds:
             wrong = [name for name, error in certificate.errors.items() if not error <= certificate.tolerance]
             warnings.warn(_complaint(wrong, certificate), CompressionWarning, stacklevel=4)
             self._dropped.update(wrong)
-            self._begin()
-            certificate = None if self._comparison is None else self._comparison.certificate()
+            self.compressed = self._rewritten(*self._original)
         self.compressed.certificate = certificate
         return self.compressed
 

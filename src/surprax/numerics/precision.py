@@ -29,7 +29,7 @@ class float64_scope:  # noqa: N801 - used as a context manager, like jax.enable_
     """Inside `with float64_scope():` JAX computes in float64, and at once, even while an outer function is being traced."""
 
     def __enter__(self) -> None:
-        self._contexts = (jax.ensure_compile_time_eval(), jax.enable_x64(True))
+        self._contexts = (jax.core.eval_context(), jax.enable_x64(True))
         for context in self._contexts:
             context.__enter__()
 
