@@ -98,7 +98,7 @@ CASES = (
         gm.inverse_log_minus_digamma,
         inverse_log_minus_digamma,
         (lambda y: -1 / (psi(1, a := inverse_log_minus_digamma(y)) - 1 / a),),
-        (np.concatenate([log_grid(-15, 15, 15), log_grid(-2, 1.5, 20)]),),
+        (np.concatenate([log_grid(-15, 15, 15), log_grid(-2, 1.5, 20), close_to(1.75, 12, 1), close_to(0.5, 12, 2)]),),
     ),
     Case(
         gm.inverse_digamma,
@@ -177,8 +177,11 @@ def test_second_slopes_agree_with_mpmath(
         (gd.log_binomial_coefficient, (5, -1), -INF),
         (gd.log_binomial_coefficient, (-5, 1), NAN),
         (gm.inverse_log_minus_digamma, (0.0,), INF),
+        (gm.inverse_log_minus_digamma, (-0.0,), INF),
         (gm.inverse_log_minus_digamma, (INF,), 0.0),
         (gm.inverse_log_minus_digamma, (-1.0,), NAN),
+        (gm.inverse_log_minus_digamma, (-INF,), NAN),
+        (gm.inverse_log_minus_digamma, (NAN,), NAN),
         (gm.inverse_digamma, (-INF,), 0.0),
         (gm.inverse_digamma, (INF,), INF),
     ],
@@ -242,8 +245,30 @@ def test_inverses_invert_at_every_batch_position() -> None:
         np.testing.assert_allclose(gm.inverse_digamma(gm.digamma(a)), a, rtol=1e-13)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_shape_at_the_ends_of_the_range_is_the_leading_term(dtype: type) -> None:
+    """1/(2y) + 1/6 for small y, 1/(y + log y − γ) for great y, without overflow on the way."""
+    limits = np.finfo(dtype)
+    ends = np.array([limits.tiny, 1e9 * limits.tiny, 1e-2 * limits.eps], dtype)
+    with jax.enable_x64(dtype is np.float64):
+        np.testing.assert_allclose(gm.inverse_log_minus_digamma(ends), 0.5 / ends, rtol=2 * limits.eps)
+        ends = np.array([1e2 / limits.eps, 1e-9 * limits.max, 0.1 * limits.max], dtype)
+        want = 1 / (ends + np.log(ends) - dtype(np.euler_gamma))
+        np.testing.assert_allclose(gm.inverse_log_minus_digamma(ends), want, rtol=2 * limits.eps)
+
+
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="a property of XLA's CPU backend")
-@pytest.mark.parametrize("function", [gm.stirling_error, gm.log_gamma, gm.digamma, gm.trigamma, gm.log_minus_digamma])
+@pytest.mark.parametrize(
+    "function",
+    [
+        gm.stirling_error,
+        gm.log_gamma,
+        gm.digamma,
+        gm.trigamma,
+        gm.log_minus_digamma,
+        gm.inverse_log_minus_digamma,
+    ],
+)
 def test_a_sum_is_one_kernel(function: Any) -> None:
     """No more than one array of temporaries: what is computed elementwise is not spread over several loops."""
     x = jnp.ones(100_000)

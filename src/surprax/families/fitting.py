@@ -104,10 +104,11 @@ def _fit_sample(family: Any, x: Any, weights: Any, known: Any, start: Any, suppo
 
 
 def _fit_evidence(evidence: Any) -> tuple[Any, Outcome]:
+    # Without the names of groups, each set of which would be compiled for anew.
     if isinstance(evidence, Moments):
-        return _fit_moments(evidence)
+        return _fit_moments(evidence._replace(labels=None))
     if isinstance(evidence, Extremes):
-        return _fit_extremes(evidence)
+        return _fit_extremes(evidence._replace(labels=None))
     if not (is_traced(evidence) or evidence.family.labelled):  # of labels, each value is a parameter
         values, counts = few_values(evidence.values, evidence.counts)
         evidence = evidence._replace(values=values, counts=counts, labels=None)
