@@ -32,6 +32,7 @@ from surprax.infer.scopes import sampling_device
 from surprax.infer.trajectories import NOWHERE, STATISTICS, Adaptation, Noise, Position, iterations, noise, rows_of
 from surprax.models import Compressed
 from surprax.models.aside import Aside
+from surprax.models.certificate import Told
 
 __all__ = ["Chains", "Frame", "Settings", "frame_of", "sample"]
 
@@ -97,14 +98,17 @@ def energy_in_frame(pure: Callable[..., Any], place: Any, constants: Any) -> Cal
 
 
 def frame_of(
-    model: Callable[[], Any], settings: Settings | None = None, meanwhile: Callable[[], None] = lambda: None
+    model: Callable[[], Any],
+    settings: Settings | None = None,
+    meanwhile: Callable[[Told | None], None] = lambda _: None,
 ) -> Frame:
     """Coordinates in which the posterior of a model without arguments is about a unit wide.
 
     Args:
         model: without arguments.
         settings: of chains, where there will be any.
-        meanwhile: what else is to be done, while programs are compiled.
+        meanwhile: what else is to be done, while programs are compiled; it is given the energy, if it is that of free numbers in
+            float64 by the program of the chains.
     """
     precise, modes = _precise_modes(model, settings, meanwhile)
     factor = widths(modes[0].curvature) if modes else None
@@ -135,7 +139,7 @@ _REFRESHED = 2.0
 
 
 def _precise_modes(
-    model: Callable[[], Any], settings: Settings | None, meanwhile: Callable[[], None]
+    model: Callable[[], Any], settings: Settings | None, meanwhile: Callable[[Told | None], None]
 ) -> tuple[Energy, list[Mode]]:
     """The energy in float64 and its minima, in coordinates of what the data tell of latent sites near there."""
     seer = seer_of(model)
@@ -158,7 +162,7 @@ def _found_modes(
     model: Callable[[], Any],
     chosen: Sequence[Coordinate],
     settings: Settings | None,
-    meanwhile: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[Told | None], None] = lambda _: None,
 ) -> tuple[Energy, list[Mode]]:
     precise = _placed(precise_energy(model, chosen=chosen))
     rows = max((compact.rows for compact in model.compacts.values()), default=0) if isinstance(model, Compressed) else 0
@@ -166,9 +170,10 @@ def _found_modes(
         if settings is not None and _is_small(precise):
             evaluate = _looking(precise, settings)
             precise.values_program(settings.num_chains * settings.num_samples)
+            told = None if chosen else Told(precise.names, evaluate)
         else:
-            evaluate = slopes(precise)
-        meanwhile()
+            evaluate, told = slopes(precise), None
+        meanwhile(told)
         found = find_modes(precise, 2 if rows > _MANY_ROWS else None, evaluate)
     return precise, [mode for mode in found if mode.found]
 

@@ -21,6 +21,7 @@ from surprax.infer.progress import progress_bar
 from surprax.infer.sites import continuous_latents
 from surprax.infer.svi import ROUNDS, STEPS, svi
 from surprax.models import Compressed
+from surprax.models.certificate import Told
 from surprax.models.planner import Unproved
 
 __all__ = ["METHODS", "infer"]
@@ -55,9 +56,9 @@ class _Task:
     def shape(self) -> tuple[int, int]:
         return self.num_chains, self.num_samples
 
-    def prove(self) -> None:
+    def prove(self, told: Told | None = None) -> None:
         """The compressed model agrees with the plain one; else there is another one."""
-        if (proved := self.unproved.proved()) is not self.fast:
+        if (proved := self.unproved.proved(told)) is not self.fast:
             raise _RefutedError(proved)
 
     def posterior(self, form: Form, method: str, **more: Any) -> Posterior:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 from numpyro.distributions import biject_to
+from numpyro.infer.util import potential_energy
 
 from surprax.models.aside import Aside, apart
 from surprax.models.descent import descend
@@ -17,7 +18,7 @@ from surprax.models.detached import detached, views
 from surprax.models.reading import strict_ranks_off
 from surprax.numerics.compilation import SOON_RUN
 
-__all__ = ["TOLERANCE", "Certificate", "Comparison", "comparison"]
+__all__ = ["TOLERANCE", "Certificate", "Comparison", "Told", "comparison"]
 
 TOLERANCE = 1e-6
 """Largest relative disagreement of energies and gradients."""
@@ -75,6 +76,19 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class Told:
+    """The energy of a compressed model as the program of a sampler tells it: there need be no other one for the certificate.
+
+    Attributes:
+        names: of the latent sites, in the order in which their free numbers are put together.
+        energy: U and its gradient at points of shape (n, d), in float64: shapes (n,) and (n, d).
+    """
+
+    names: tuple[str, ...]
+    energy: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A comparison that has begun: its programs are being compiled.
 
@@ -82,7 +96,9 @@ class Comparison:
         names: of the rewritten sites.
         shapes: of the free numbers of the latent sites, by name.
         plain: log-likelihood of each rewritten site and gradient of their sum, of the plain model.
-        fast: the same of the compressed model, and its log-prior and the gradient of that.
+        fast: the same of the compressed model.
+        prior: the log-prior and its gradient.
+        whole: whether the only log-likelihood comes with the log-prior, and as a density of the free numbers.
         rows, of_rows: as of the certificate.
     """
 
@@ -90,6 +106,8 @@ class Comparison:
     shapes: Mapping[str, tuple[int, ...]]
     plain: Callable[[Any], Any]
     fast: Callable[[Any], Any]
+    prior: Callable[[Any], Any]
+    whole: bool
     rows: int
     of_rows: int
 
@@ -105,7 +123,7 @@ class Comparison:
         worst = dict.fromkeys(self.names, 0.0)
         for point in points:
             plain, slope = jax.tree.map(np.asarray, self.plain(self._free(point)))
-            (fast, other), _ = self._told(point)
+            fast, other = jax.tree.map(np.asarray, self.fast(self._free(point)))
             size = max((float(np.max(np.abs(s), initial=0.0)) for s in slope.values()), default=0.0)
             with np.errstate(invalid="ignore"):  # both may be infinite
                 apart = max((float(np.max(np.abs(slope[n] - other[n]), initial=0.0)) for n in slope), default=0.0)
@@ -150,15 +168,16 @@ class Comparison:
         return found.position + step
 
     def _energy(self, z: np.ndarray) -> tuple[float, np.ndarray]:
-        (each, slope), (prior, other) = self._told(z)
-        return _finite(-float(sum(each.values()) + prior), -self._flat(slope) - self._flat(other))
+        each, slope = jax.tree.map(np.asarray, self.fast(self._free(z)))
+        value, gradient = -float(sum(each.values())), -self._flat(slope)
+        if not self.whole:
+            prior, other = self._prior(z)
+            value, gradient = value + prior, gradient + other
+        return _finite(value, gradient)
 
     def _prior(self, z: np.ndarray) -> tuple[float, np.ndarray]:
-        _, (prior, slope) = self._told(z)
+        prior, slope = jax.tree.map(np.asarray, self.prior(self._free(z)))
         return _finite(-float(prior), -self._flat(slope))
-
-    def _told(self, z: np.ndarray) -> Any:
-        return jax.tree.map(np.asarray, self.fast(self._free(z)))
 
     def _free(self, z: np.ndarray) -> dict[str, np.ndarray]:
         parts = np.split(z, np.cumsum([math.prod(shape) for shape in self.shapes.values()], dtype=int)[:-1])
@@ -176,10 +195,11 @@ def _finite(value: float, gradient: np.ndarray) -> tuple[float, np.ndarray]:
     )
 
 
-def comparison(compressed: Any, rewrite: Callable[..., Any]) -> Comparison | None:
+def comparison(compressed: Any, rewrite: Callable[..., Any], told: Told | None = None) -> Comparison | None:
     """Begin to compare a compressed model with its original; None where nothing was rewritten.
 
-    `rewrite(model, args, kwargs)` makes another one of a part of the rows, where they are very many.
+    `rewrite(model, args, kwargs)` makes another one of a part of the rows, where they are very many. The program of a sampler, if
+    there is one, is what is compared where all that there is beside the prior is one rewritten site of which all rows are read.
 
     The points are random ones where the prior has its mass, every other one drawn towards the middle, and one near the mode.
     Energies are compared site by site and relative to their size, gradients in the free numbers of the latent sites and relative to
@@ -193,7 +213,12 @@ def comparison(compressed: Any, rewrite: Callable[..., Any]) -> Comparison | Non
     model, (args, kwargs) = detached(model), views((args, kwargs))
     part = _part(args, kwargs, rows) if rows > ALL_ROWS else None
     begun = None if part is None else _begun_with_part(model, *part, compressed, rewrite, rows)
-    return begun or _begun(model, args, kwargs, compressed, rows, rows)
+    return begun or _begun(model, args, kwargs, compressed, rows, rows, told if _is_alone(compressed) else None)
+
+
+def _is_alone(compressed: Any) -> bool:
+    """Whether there is nothing beside the latent sites and one that was rewritten."""
+    return len(compressed.outcomes) == 1 and all(site.kind != "factor" for site in compressed.reading.sites.values())
 
 
 def _begun_with_part(
@@ -226,21 +251,23 @@ def _part(args: Any, kwargs: Any, rows: int) -> tuple[Any, Any] | None:
     return part if found else None
 
 
-def _begun(model: Any, args: Any, kwargs: Any, compressed: Any, rows: int, of_rows: int) -> Comparison:
-    names = list(compressed.compacts)
+def _begun(
+    model: Any, args: Any, kwargs: Any, compressed: Any, rows: int, of_rows: int, told: Told | None = None
+) -> Comparison:
+    names, whole = list(compressed.compacts), told is not None
     with jax.enable_x64(True), strict_ranks_off(), jax.debug_key_reuse(False):
         try:
-            shapes, plain = _plain(model, args, kwargs, names, rows)
+            shapes, plain = _plain(model, args, kwargs, names, rows, whole)
         except jax.errors.JAXTypeError:
             # NumPyro compares NumPy's data with the ends of a support by NumPy, which takes no tracer.
             args, kwargs = jax.tree.map(lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v, (args, kwargs))
-            shapes, plain = _plain(model, args, kwargs, names, rows)
-        fast = _fast(compressed, names, shapes)
-    return Comparison(names, shapes, plain, fast, rows, of_rows)
+            shapes, plain = _plain(model, args, kwargs, names, rows, whole)
+        fast, prior = _fast(compressed, names, shapes, told)
+    return Comparison(names, shapes, plain, fast, prior, whole, rows, of_rows)
 
 
 def _plain(
-    model: Any, args: Any, kwargs: Any, names: list[str], rows: int
+    model: Any, args: Any, kwargs: Any, names: list[str], rows: int, whole: bool
 ) -> tuple[dict[str, tuple[int, ...]], Callable[[Any], Any]]:
     """Shapes of the free numbers, and the program of `Comparison.plain`."""
     shapes: dict[str, tuple[int, ...]] = {}
@@ -256,6 +283,9 @@ def _plain(
     jax.eval_shape(lambda: _values(_traced(model, args, kwargs, somewhere)))
 
     def plain(free: Any) -> Any:
+        if whole:
+            value, slope = jax.value_and_grad(lambda free: -potential_energy(model, args, kwargs, free))(free)
+            return {names[0]: value}, slope
         return _likelihood(lambda free: _trace_at(model, args, kwargs, free), names, free)
 
     pure, data = apart(plain, _spaces(shapes))
@@ -263,20 +293,41 @@ def _plain(
     return shapes, lambda free: program(data, free)
 
 
-def _fast(compressed: Any, names: list[str], shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Any], Any]:
-    """The program of `Comparison.fast`."""
+def _retold(told: Told, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Any], Any]:
+    """`Comparison.fast` by the program of a sampler."""
+    ends = np.cumsum([math.prod(shapes[site]) for site in told.names])
+
+    def fast(free: Mapping[str, np.ndarray]) -> Any:
+        values, slopes = told.energy(np.concatenate([np.ravel(free[site]) for site in told.names])[None])
+        parts = np.split(-slopes[0], ends[:-1])
+        return {name: -values[0]}, {site: part.reshape(shapes[site]) for site, part in zip(told.names, parts)}
+
+    return fast
+
+
+def _fast(
+    compressed: Any, names: list[str], shapes: Mapping[str, tuple[int, ...]], told: Told | None
+) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """`Comparison.fast` and `Comparison.prior`."""
+    prior = _prior_of(compressed)
+    if told is not None:
+        return _retold(told, names[0], shapes), Aside(prior, _spaces(shapes), options=SOON_RUN)
 
     def trace(free: Any) -> dict[str, Any]:
         return _trace_at(compressed.model, compressed.args, {}, free)
+
+    both = Aside(lambda free: (_likelihood(trace, names, free), prior(free)), _spaces(shapes), options=SOON_RUN)
+    return (lambda free: both(free)[0]), (lambda free: both(free)[1])
+
+
+def _prior_of(compressed: Any) -> Callable[[Any], Any]:
+    """The log-prior of free numbers, and its gradient."""
 
     def prior(free: Any) -> Any:
         told = _trace_at(compressed.prior, (), {}, free)
         return sum((_log_prob(told[name]) for name in free), jnp.zeros(()))
 
-    def fast(free: Any) -> Any:
-        return _likelihood(trace, names, free), jax.value_and_grad(prior)(free)
-
-    return Aside(fast, _spaces(shapes), options=SOON_RUN)
+    return jax.value_and_grad(prior)
 
 
 def _spaces(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

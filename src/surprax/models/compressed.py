@@ -188,7 +188,8 @@ class _Program:
         with strict_ranks_off(), jax.ensure_compile_time_eval():  # also where the first call is being traced
             known = evaluate(self.constants, {}, memo)
         sites = {
-            name: {**compact.arrays, "constant": np.float64(compact.constant)}
+            # An array, for a number would become part of the programs of this model, and other data would need others.
+            name: {**compact.arrays, "constant": np.array([compact.constant])}
             for name, compact in self.compacts.items()
         }
         self.args: tuple[Any, ...] = (sites, list(known))
@@ -271,7 +272,7 @@ class _Program:
         tables = [jnp.asarray(v) for v in evaluate(self.interfaces[name], {}, memo)]
         own = {k: v for k, v in arrays.items() if k != "constant"}
         energy = compact.log_likelihood(own, tables)
-        numpyro.factor(name, energy + jnp.asarray(arrays["constant"], energy.dtype) if self.tells_constant else energy)
+        numpyro.factor(name, energy + jnp.asarray(arrays["constant"], energy.dtype)[0] if self.tells_constant else energy)
 
 
 def _behind(value: Value) -> list[Value]:

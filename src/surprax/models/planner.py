@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from surprax.models.certificate import Certificate, comparison
+from surprax.models.certificate import Certificate, Told, comparison
 from surprax.models.compressed import Compressed, rewrite
 from surprax.models.explanation import Plan
 
@@ -106,17 +106,23 @@ class Unproved:
         reason = "its compressed form disagreed with the plain model"
         return rewrite(model, args, kwargs, self._gain).without(self._dropped, reason)
 
-    def _compared(self) -> Certificate | None:
-        begun = comparison(self.compressed, self._rewritten)
+    def _compared(self, told: Told | None = None) -> Certificate | None:
+        begun = comparison(self.compressed, self._rewritten, told)
         return None if begun is None else begun.certificate()
 
-    def proved(self) -> Compressed:
-        """The model proved: `compressed`, or, with a warning, another one where sites that disagreed are as they were."""
-        while (certificate := self._compared()) is not None and not certificate.holds:
+    def proved(self, told: Told | None = None) -> Compressed:
+        """The model proved: `compressed`, or, with a warning, another one where sites that disagreed are as they were.
+
+        Args:
+            told: the energy of `compressed` by the program of a sampler, if there is one.
+        """
+        certificate = self._compared(told)
+        while certificate is not None and not certificate.holds:
             wrong = [name for name, error in certificate.errors.items() if not error <= certificate.tolerance]
             warnings.warn(_complaint(wrong, certificate), CompressionWarning, stacklevel=4)
             self._dropped.update(wrong)
             self.compressed = self._rewritten(*self._original)
+            certificate = self._compared()
         self.compressed.certificate = certificate
         return self.compressed
 
