@@ -359,3 +359,17 @@ def test_statistics_for_another_known_parameter_are_refused():
         evidence.log_likelihood(sx.Weibull(1.0, 1.5))
     assert np.isfinite(float(evidence.log_likelihood(sx.Weibull(np.float32(1.3), np.float32(3.0)))))
     assert np.isfinite(float(sx.Normal.evidence([1.0, 2.0], scale=0.5).log_likelihood(sx.Normal(0.0, 3.0))))
+
+
+def test_new_names_of_groups_compile_nothing(caplog):
+    """What is computed of groups does not depend on their names."""
+    x = np.random.default_rng(0).gamma(2.0, size=60)
+
+    def told(names):
+        evidence = sx.Gamma.evidence(x, by=np.repeat(names, 20))
+        return evidence.fit(), evidence.log_likelihood(sx.Gamma(2.0, 1.0)), evidence.excess_surprise(sx.Gamma(2.0, 1.0))
+
+    told(["a", "b", "c"])
+    with jax.log_compiles():
+        told(["d", "e", "f"])
+    assert not [record.message for record in caplog.records if "Compiling" in record.message]

@@ -109,7 +109,7 @@ class Moments(Evidence, kind="moments"):
         with the batch of the distribution.
         """
         self.check_known(distribution)
-        return self.family._evidence_log_likelihood(self, distribution)
+        return self.family._evidence_log_likelihood(self._unlabelled(), distribution)
 
     def excess_surprise(self, distribution: Any) -> Any:
         """Surprise that `distribution` adds to what no member of the family can remove: n·KL(fit‖q) ≥ 0, in nats.
@@ -118,7 +118,11 @@ class Moments(Evidence, kind="moments"):
         n = 1e9: the energy for a sampler. Where the evidence has no maximum it is −log L(q) without Σ log h.
         """
         self.check_known(distribution)
-        return self.family._evidence_excess(self, distribution)
+        return self.family._evidence_excess(self._unlabelled(), distribution)
+
+    def _unlabelled(self) -> "Moments":
+        """Without the names of groups, each set of which would be compiled for anew."""
+        return self if self.labels is None else self._replace(labels=None)
 
     def check_known(self, distribution: Any) -> None:
         """Raise `ValueError` where a parameter that the statistics depend on is another one in the distribution."""
