@@ -11,7 +11,7 @@ DEVICE ?= cpu
 help:
 	@echo "make play     which distribution is least surprised by the bundled data? (writes pictures to play/)"
 	@echo "make test     all tests, doctests of the public API and the README among them"
-	@echo "make test-all also those that repeat at length what others try for a few families"
+	@echo "make test-all also those that repeat at length what others try for a few families; all programs compiled as for users"
 	@echo "make doctest  only the doctests"
 	@echo "make lint     format, rules, types, layers"
 	@echo "make bench    all benchmarks (DEVICE=cpu, gpu or tpu), written to benchmarks/results/"
@@ -26,7 +26,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadgroup
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadgroup -m "thorough or not thorough"
+	SURPRAX_TEST_EFFORT=full $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadgroup -m "thorough or not thorough"
 
 doctest: $(STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses=4 src README.md

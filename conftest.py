@@ -33,9 +33,28 @@ def pytest_collection_finish() -> None:
         )
 
 
+# Most of the time of the tests goes into LLVM's optimisations of programs that are run once. Digits are tested in programs as users
+# have them; what else is tested does not depend on that, and is compiled with less effort unless all is to be as users have it.
+AS_USERS_HAVE_IT = ("tests/numerics/", "tests/test_accuracy.py", "tests/families/test_definition.py")
+ALL_AS_USERS_HAVE_IT = os.environ.get("SURPRAX_TEST_EFFORT") == "full"
+
+
+def _is_as_users_have_it(item: pytest.Item) -> bool:
+    return ALL_AS_USERS_HAVE_IT or item.nodeid.startswith(AS_USERS_HAVE_IT)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The compiler's effort for a test; what was compiled with another one is forgotten."""
+    less = not _is_as_users_have_it(item)
+    if jax.config.read("jax_disable_most_optimizations") != less:
+        jax.config.update("jax_disable_most_optimizations", less)
+        jax.clear_caches()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a file share a worker, and with it what is compiled, unless they are grouped in another way."""
+    items.sort(key=_is_as_users_have_it, reverse=True)
     for item in items:
         if not any(item.iter_markers("xdist_group")):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
