@@ -72,12 +72,101 @@ def test_probabilities_are_those_of_scikit_learn(data, fit):
 
 def test_ridge_is_a_stationary_point_of_the_penalised_likelihood(data):
     fit = sx.glm("y ~ x + g", data, family=sx.Categorical, penalty=3.0)
-    slopes = fit.problem.scores(fit._z).sum(axis=0)
-    spared = np.array(["Intercept" in name for name in fit.labels])
-    np.testing.assert_allclose(slopes, np.where(spared, 0.0, 3.0 * fit.theta), atol=1e-9)
+    slopes = fit.problem.scores(fit._z).sum(axis=0).reshape(2, -1)
+    b = fit.coefficients.T
+    pull = 3.0 * (b - b.mean(axis=0))[1:]
+    pull[:, 0] = 0.0  # intercepts are spared
+    np.testing.assert_allclose(slopes, pull, atol=1e-9)
     assert 2 < fit.free < 8
     with pytest.raises(ValueError, match="no l1 penalty"):
         sx.glm("y ~ x", data, family=sx.Categorical, penalty=(1.0, 0.0))
+
+
+def test_ridge_is_that_of_scikit_learn(data):
+    fit = sx.glm("y ~ x + g", data, family=sx.Categorical, penalty=3.0)
+    X = fit.data_rows().design.matrix()[:, 1:]
+    theirs = LogisticRegression(C=1.0 / 3.0, tol=1e-13, max_iter=10_000, solver="newton-cg").fit(X, data.y)
+    np.testing.assert_allclose(fit.predict(), theirs.predict_proba(X), atol=1e-7)
+    centred = fit.coefficients[1:] - fit.coefficients[1:].mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(centred.T, theirs.coef_, atol=1e-6)
+
+
+def test_ridge_does_not_depend_on_the_baseline(data):
+    one = sx.glm("y ~ x + g", data, family=sx.Categorical, penalty=3.0)
+    turned = data.assign(y=data.y.map({"a": "z", "b": "b", "c": "c"}))
+    other = sx.glm("y ~ x + g", turned, family=sx.Categorical, penalty=3.0)
+    assert other.classes == ("b", "c", "z")
+    np.testing.assert_allclose(other.predict()[:, [2, 0, 1]], one.predict(), atol=1e-9)
+    assert other.free == pytest.approx(one.free, rel=1e-9)
+    again, same = (est.predict(interval="mean") for est in (other, one))
+    np.testing.assert_allclose(again.low[:, [2, 0, 1]], same.low, atol=1e-9)
+
+
+def test_ridge_of_two_categories_is_half_that_of_a_bernoulli_law(data):
+    two = data[data.y != "c"]
+    ours = sx.glm("y ~ x + g", two, family=sx.Categorical, penalty=4.0)
+    other = sx.glm("z ~ x + g", two.assign(z=(two.y == "b") * 1), family=sx.Bernoulli, penalty=2.0)
+    np.testing.assert_allclose(ours.theta, other.theta, rtol=1e-8)
+
+
+def test_intervals_of_two_categories_are_those_of_a_bernoulli_model(data):
+    two = data[data.y != "c"]
+    ours = sx.glm("y ~ x + g", two, family=sx.Categorical).predict(two, interval="mean", level=0.9)
+    other = sx.glm("z ~ x + g", two.assign(z=(two.y == "b") * 1), family=sx.Bernoulli)
+    other = other.predict(two, interval="mean", level=0.9)
+    for end in ("mean", "low", "high"):
+        np.testing.assert_allclose(getattr(ours, end)[:, 1], getattr(other, end), rtol=1e-7)
+    np.testing.assert_allclose(ours.low[:, 0], 1.0 - ours.high[:, 1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("far", [0.0, 2000.0])
+def test_intervals_go_by_the_derivatives_of_log_odds(data, far):
+    fit = sx.glm("y ~ t + g", data.assign(t=data.x + far), family=sx.Categorical)
+    new = {"t": far + np.array([-2.0, 0.3, 6.0]), "g": ["u", "v", "w"]}
+    found = fit.predict(new, interval="mean", level=0.9)
+    design = fit.origins.recipe.design(new)
+    half = np.linalg.cholesky(np.linalg.inv(fit._curvature))
+
+    def log_odds(z):
+        p = fit.problem.probabilities(z, design)[0]
+        return np.log(p) - np.log1p(-p)
+
+    steps = 1e-5 * half.T
+    turned = np.stack([(log_odds(fit._z + step) - log_odds(fit._z - step)) / 2e-5 for step in steps])
+    errors = np.sqrt(np.sum(turned**2, axis=0))
+    reach = 1.6448536269514722
+    for end, side in ((found.low, -1), (found.high, 1)):
+        eta = log_odds(fit._z) + side * reach * errors
+        np.testing.assert_allclose(end, (1.0 / (1.0 + np.exp(-eta))).T, rtol=1e-6)
+    np.testing.assert_array_equal(found.mean, fit.predict(new))
+    assert np.all((found.low > 0) & (found.low < found.mean) & (found.mean < found.high) & (found.high < 1))
+    linear = fit.predict(new, kind="linear", interval="mean", level=0.9)
+    np.testing.assert_array_equal(linear.low[:, 0], 0.0)
+    other = np.stack([np.log(fit.problem.probabilities(fit._z + s, design)[0]) for s in steps])
+    less = np.stack([np.log(fit.problem.probabilities(fit._z - s, design)[0]) for s in steps])
+    turned = ((other - other[:, :1]) - (less - less[:, :1])) / 2e-5
+    np.testing.assert_allclose(linear.high - linear.mean, reach * np.sqrt(np.sum(turned**2, axis=0)).T, atol=1e-6)
+    assert "90 % of the mean" in str(found)
+    with pytest.raises(ValueError, match="probabilities say"):
+        fit.predict(new, interval="prediction")
+    with pytest.raises(ValueError, match=r"write 0\.9 for 90"):
+        fit.predict(new, interval="mean", level=90)
+
+
+def test_intervals_of_probabilities_cover_the_truth():
+    rng, n, covered = np.random.default_rng(5), 250, np.zeros(3)
+    b = np.array([[0.0, 0.3, -0.5], [0.0, 0.8, -0.6]])
+    new = {"x": [0.7]}
+    eta = b[0] + 0.7 * b[1]
+    truth = np.exp(eta) / np.exp(eta).sum()
+    for _ in range(200):
+        x = rng.normal(size=n)
+        eta = b[0] + x[:, None] * b[1]
+        p = np.exp(eta) / np.exp(eta).sum(axis=1, keepdims=True)
+        y = np.array(list("abc"))[(rng.uniform(size=(n, 1)) > np.cumsum(p, axis=1)).sum(axis=1)]
+        found = sx.glm("y ~ x", {"x": x, "y": y}, family=sx.Categorical).predict(new, interval="mean", level=0.8)
+        covered += (found.low[0] <= truth) & (truth <= found.high[0])
+    assert np.all(np.abs(covered / 200 - 0.8) < 0.1)  # 3.5 standard errors
 
 
 def test_two_categories_are_a_bernoulli_model(data):
@@ -91,6 +180,17 @@ def test_two_categories_are_a_bernoulli_model(data):
         assert getattr(ours, name) == pytest.approx(getattr(other, name), rel=1e-11)
     np.testing.assert_allclose(ours.residuals("surprise"), other.residuals("surprise"), rtol=1e-10)
     np.testing.assert_allclose(ours.residuals("pearson")[:, 1], other.residuals("pearson"), rtol=1e-10)
+
+
+def test_numbers_of_categories_are_categories_of_whatever_type(data):
+    codes = np.searchsorted(["a", "b", "c"], data.y)
+    expected = sx.glm("y ~ x + g", data, family=sx.Categorical)
+    for numbered in (codes, codes.astype(float), codes.astype(np.int8)):
+        found = sx.glm("z ~ x + g", data.assign(z=numbered), family=sx.Categorical)
+        assert found.classes == ("0", "1", "2")
+        np.testing.assert_array_equal(found.theta, expected.theta)
+    with pytest.raises(DataError, match=r"whole numbers, for a model of them: found 0\.5"):
+        sx.glm("z ~ x + g", data.assign(z=codes - 0.5 * (codes == 1)), family=sx.Categorical)
 
 
 def test_weights_are_repeated_rows(data):

@@ -329,3 +329,21 @@ def test_prediction_and_null_deviance_are_those_of_the_coefficients():
     again = est.refit(fixed={"x0": 0.0})
     assert again["x0"] == 0
     assert again.penalty is est.penalty
+
+
+@pytest.mark.parametrize("family", [sx.Normal, sx.Bernoulli, sx.Poisson])
+def test_a_ridge_of_more_columns_than_rows(family):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(40, 100))
+    eta = X[:, :3].sum(axis=1)
+    y = {
+        sx.Normal: eta + rng.normal(size=40),
+        sx.Bernoulli: (eta > 0) * 1,
+    }.get(family, rng.poisson(np.exp(0.5 * eta) * rng.gamma(1.0, 1.0, 40)))
+    est = sx.glm((X, y), family=family, penalty=3.0)
+    assert est.converged
+    assert est.report.iterations <= 4
+    slopes = (est.problem.scores(est._z)[:, :101].sum(axis=0)) * est.problem.dispersion(est._z)
+    pull = np.append(0.0, 3.0 * est.theta[1:101])
+    np.testing.assert_allclose(slopes, pull, atol=1e-6 * np.max(np.abs(pull)))
+    assert 1.0 < est.free < 42.0

@@ -107,6 +107,7 @@ def test_only_named_columns_are_touched():
     "column",
     [
         pd.Series(pd.Categorical(["q", "p", "q"], categories=["q", "unused", "p"])),
+        pd.Categorical(["q", "p", "q"], categories=["q", "unused", "p"]),
         pl.Series(["q", "p", "q"], dtype=pl.Enum(["q", "unused", "p"])),
         pa.DictionaryArray.from_arrays(pa.array([0, 2, 0]), pa.array(["q", "unused", "p"])),
     ],
@@ -280,3 +281,30 @@ def test_text_in_a_file_is_pointed_at_by_its_line(tmp_path):
         DataError, match=r"column 'x' of d.csv must have no missing values: 1 of 3 is missing, at line 3;"
     ):
         read_variables(tmp_path / "d.csv", ["x"])
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_plain_numbers_are_not_coded_and_everything_else_is(holder):
+    data = HOLDERS[holder](COLUMNS)
+    variables = read_variables(data, list(COLUMNS), plain=list(COLUMNS))
+    for name in ("size", "weight"):
+        assert isinstance(variables[name], Continuous)
+        assert variables[name].column().tolist() == COLUMNS[name]
+    assert variables["size"].column().dtype == np.int64
+    for name in ("shape", "big"):
+        assert isinstance(variables[name], Discrete)
+        assert variables[name].column().tolist() == COLUMNS[name]
+
+
+def test_plain_float64_is_the_array_that_was_given():
+    weight = np.array([0.5, 1.5, 0.5])
+    assert np.shares_memory(read_variables({"weight": weight}, ["weight"], plain=["weight"])["weight"].values, weight)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, np.float64])
+def test_a_continuous_variable_is_coded_as_a_discrete_one_is(kind):
+    values = np.tile(np.array([3, 100, 5, 3], kind), 40)
+    one, other = coded(read_variables({"x": values}, ["x"], plain=["x"])["x"]), coded(variable(values))
+    assert one.codes.tolist() == other.codes.tolist()
+    assert one.values.tolist() == other.values.tolist()
+    assert one.counts().tolist() == [80, 40, 40]

@@ -59,6 +59,10 @@ class Source(abc.ABC):
     def kind(self, name: str) -> str | None:
         """What the file says a column holds (`numbers`, `text`, `dates` …); None where only its values could tell."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An open file is pickled as its path."""
+        return open_source, (self.path,)
+
     @functools.cached_property
     def _positions(self) -> dict[str, list[int]]:
         positions: dict[str, list[int]] = {}

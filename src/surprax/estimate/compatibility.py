@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.stats as st
 
+from surprax.estimate.checks import finite_numbers
 from surprax.estimate.intervals import Path
 from surprax.units import nats_per
 
@@ -47,7 +48,10 @@ class Profile:
         if values is None:
             u = path.start + REACH * path.error * np.linspace(-1.0, 1.0, NUMBER)
         else:
-            u = np.array([path.free(value) for value in np.atleast_1d(np.asarray(values, np.float64))])
+            given = np.atleast_1d(finite_numbers(values, f"Values of {label} to look at are"))
+            if given.ndim != 1 or not len(given):
+                raise ValueError(f"Values of {label} to look at are one or more numbers; got shape {np.shape(values)}.")
+            u = np.array([path.free(value) for value in given])
         found = np.full(len(u), -np.inf)
         for side in (u < path.start, u >= path.start):  # outwards, each from the one before
             for i in np.flatnonzero(side)[np.argsort(np.abs(u[side] - path.start))]:

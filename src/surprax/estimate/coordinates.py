@@ -6,72 +6,22 @@ Each parameter is an array whose elements lie in a domain; behind it lie numbers
 or tied to another one; neither has numbers of its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from surprax.estimate.checks import by_name, checked_label, finite_numbers
+from surprax.estimate.transforms import REAL, Transform
 from surprax.numerics.precision import float64_scope
 
-__all__ = ["REAL", "Coordinates", "Slot", "Transform", "above", "below", "between", "domain"]
-
-
-@dataclass(frozen=True)
-class Transform:
-    """A map from numbers without bounds onto a domain.
-
-    Attributes:
-        words: the domain.
-        forward: from the free numbers to the parameter.
-        back: from the parameter to the free numbers; infinite or NaN outside the domain and on its border.
-        elementwise: whether each element has a free number of its own.
-    """
-
-    words: str
-    forward: Callable[[Any], Any]
-    back: Callable[[Any], Any]
-    elementwise: bool = True
+__all__ = ["Coordinates", "Slot"]
 
 
 NEAR_BORDER = 12.0
 """Free numbers beyond this are on the border but for e⁻¹²."""
-
-REAL = Transform("any number", lambda z: z, lambda v: v)
-
-
-def above(lo: float) -> Transform:
-    """Numbers above `lo`, by their logarithm."""
-    return Transform(f"above {lo:g}", lambda z: lo + jnp.exp(z), lambda v: jnp.log(v - lo))
-
-
-def below(hi: float) -> Transform:
-    """Numbers below `hi`."""
-    return Transform(f"below {hi:g}", lambda z: hi - jnp.exp(z), lambda v: jnp.log(hi - v))
-
-
-def between(lo: float, hi: float) -> Transform:
-    """Numbers between two ends, by their log-odds.
-
-    >>> print(between(0.0, 2.0).forward(jnp.array(0.0)), between(0.0, 2.0).back(jnp.array(1.0)))
-    1.0 0.0
-    """
-
-    def back(v: Any) -> Any:
-        return jnp.log(v - lo) - jnp.log(hi - v)
-
-    return Transform(f"between {lo:g} and {hi:g}", lambda z: lo + (hi - lo) * jax.nn.sigmoid(z), back)
-
-
-def domain(lo: float | None, hi: float | None) -> Transform:
-    """The domain between two ends, either of which may be missing (None, or infinite)."""
-    low = None if lo is None or lo == -np.inf else float(lo)
-    high = None if hi is None or hi == np.inf else float(hi)
-    if low is None:
-        return REAL if high is None else below(high)
-    return above(low) if high is None else between(low, high)
 
 
 @dataclass(frozen=True)
@@ -120,7 +70,7 @@ class Coordinates:
         self, slots: Sequence[Slot], fixed: Mapping[str, Any] | None = None, tied: Sequence[Sequence[str]] = ()
     ) -> None:
         self.slots = {slot.name: slot for slot in slots}
-        self.fixed = {name: self._checked(name, value) for name, value in (fixed or {}).items()}
+        self.fixed = {name: self._checked(name, value) for name, value in by_name(fixed, "fixed").items()}
         self.leader: dict[str, str] = {}
         for group in (tied, *tied):
             if isinstance(group, str):
@@ -152,7 +102,13 @@ class Coordinates:
 
     def _checked(self, name: str, value: Any) -> np.ndarray:
         slot = self.slots[self._known(name)]
-        array = np.broadcast_to(np.asarray(value, np.float64), slot.shape)
+        number = finite_numbers(value, f"Values at which {name} is held are")
+        try:
+            array = np.broadcast_to(number, slot.shape)
+        except ValueError:
+            raise ValueError(
+                f"{name} has shape {slot.shape}; it cannot be held at values of shape {number.shape}."
+            ) from None
         if not self._inside(slot, array):
             raise ValueError(f"{name} is {slot.transform.words}; it cannot be held at {np.asarray(value).tolist()}.")
         return array
@@ -198,18 +154,14 @@ class Coordinates:
         out, start = [], 0
         for slot in self.free:
             part = z[start : start + slot.size]
-            if slot.transform.elementwise and slot.transform is not REAL:
+            if slot.transform.elementwise and slot.transform != REAL:
                 out += [label for label, one in zip(slot.labels, part) if abs(one) > NEAR_BORDER]
             start += slot.size
         return tuple(out)
 
     def place(self, label: str) -> int:
         """Where an element stands in θ."""
-        if label not in self.labels:
-            raise KeyError(
-                f"Parameters are {', '.join(self.labels[:12])}{' …' * (len(self.labels) > 12)}; got {label!r}."
-            )
-        return self.labels.index(label)
+        return self.labels.index(checked_label(label, self.labels))
 
     def led_by(self, label: str, z: np.ndarray) -> tuple[Any, np.ndarray, int] | None:
         """Coordinates in which an element that depends on several free numbers is one itself, z in these, and its place; None where

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from surprax.estimate.checks import cluster_codes
+
 if TYPE_CHECKING:
     from surprax.estimate.estimate import Estimate
 
@@ -79,15 +81,7 @@ def _sandwich(estimate: "Estimate", slopes: np.ndarray, kind: str, clusters: Any
     if kind == "cluster":
         if clusters is None:
             raise ValueError('kind="cluster" takes the labels of clusters, one per row: clusters=labels.')
-        labels = np.asarray(clusters)
-        if labels.shape != scores.shape[:1]:
-            raise ValueError(
-                f"There is one label of a cluster for each of {len(scores)} rows; got shape {labels.shape}."
-            )
-        _, code = np.unique(labels, return_inverse=True)
-        number = int(code.max()) + 1
-        if number < 2:
-            raise ValueError("A covariance by clusters needs at least two of them; all rows have one label.")
+        code, number = cluster_codes(clusters, len(scores))
         sums = np.zeros((number, scores.shape[1]))
         np.add.at(sums, code, scores)
         scores = sums * np.sqrt(number / (number - 1.0))

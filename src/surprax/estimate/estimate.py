@@ -11,13 +11,15 @@ import scipy.stats as st
 from jax import Array
 
 from surprax.estimate import covariances, intervals, resampling
+from surprax.estimate.checks import checked_key, checked_label, checked_level, whole_number
 from surprax.estimate.compatibility import Compatibility, Profile
-from surprax.estimate.coordinates import REAL
+from surprax.estimate.coordinates import Slot
 from surprax.estimate.covariances import Kind
 from surprax.estimate.hypotheses import Test, likelihood_ratio, wald
 from surprax.estimate.problem import Problem
 from surprax.estimate.report import Report
 from surprax.estimate.summary import Summary, summary_of
+from surprax.estimate.transforms import REAL
 from surprax.units import Unit, from_nats
 
 __all__ = ["Estimate"]
@@ -65,7 +67,7 @@ class Estimate:
 
     def __getitem__(self, label: str) -> Any:
         """A parameter by its name, or an element of one by its label."""
-        if label in self.params:
+        if isinstance(label, str) and label in self.params:
             return self.params[label]
         return self.theta[self.problem.coordinates.place(label)]
 
@@ -206,24 +208,29 @@ class Estimate:
         score [0.759, 1.117]
         profile [0.751, 1.109]
         """
-        if not 0 < level < 1:
-            raise ValueError(f"A level is a share between 0 and 1; got {level}.")
-        labels = [param] if param is not None else [label for label in self.labels if not self.held(label)]
+        level = checked_level(level)
+        labels = (
+            [checked_label(param, self.labels)]
+            if param is not None
+            else [label for label in self.labels if not self.held(label)]
+        )
         found = intervals.intervals(self, labels, level, method, kind, key, resamples)
         return found[0] if param is not None else dict(zip(labels, found))
 
     def held(self, label: str) -> bool:
-        """Whether an element was held at a value, and not fitted."""
-        if label in self.problem.slots:
-            return label in self.problem.coordinates.fixed
-        owner = next((s.name for s in self.problem.slots.values() if label in s.labels), label)
-        return owner in self.problem.coordinates.fixed
+        """Whether an element (or a parameter) was held at a value, and not fitted."""
+        return self._slot(label).name in self.problem.coordinates.fixed
 
     def spans_zero(self, label: str) -> bool:
         """Whether an element can be any number, so that 0 is a hypothesis about it like others."""
+        return self._slot(label).transform == REAL
+
+    def _slot(self, label: str) -> Slot:
         slots = self.problem.slots
-        slot = slots[label] if label in slots else next(s for s in slots.values() if label in s.labels)
-        return slot.transform is REAL
+        if isinstance(label, str) and label in slots:
+            return slots[label]
+        checked_label(label, self.labels)
+        return next(slot for slot in slots.values() if label in slot.labels)
 
     def profile(self, param: str, values: Any = None) -> Profile:
         """The log-likelihood along an element, maximised over all else.
@@ -317,6 +324,8 @@ class Estimate:
         >>> dict(tree["posterior"].sizes), bool((tree["posterior"]["scale"] > 0).all())
         ({'chain': 4, 'draw': 250}, True)
         """
+        checked_key(key, "Draws from the normal approximation are made")
+        num_samples, num_chains = whole_number(num_samples, 1, "Draws are"), whole_number(num_chains, 1, "Chains are")
         home = importlib.import_module("surprax.infer.datatree")
         factor = covariances.factor(self)
         size = self.problem.size

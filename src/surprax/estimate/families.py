@@ -1,17 +1,19 @@
 """Maximum likelihood for families of distributions, with all that a fit should say."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from surprax.estimate.coordinates import REAL, Coordinates, Slot, Transform, above, between
+from surprax.estimate.coordinates import Coordinates, Slot
 from surprax.estimate.estimate import Estimate
 from surprax.estimate.events import Events, censoring_codes
 from surprax.estimate.maximize import solved
 from surprax.estimate.problem import Problem
+from surprax.estimate.transforms import REAL, LowerTriangle, above, between
 from surprax.evidence import Evidence
 from surprax.families.base import Distribution
 from surprax.families.exponential import ExponentialFamily
@@ -43,47 +45,85 @@ def mle_family(
     constant = {names[name]: values[names[name]] for name in names if name in held or name in needed}
     coordinates = Coordinates(slots, {**constant, **fixed}, tied)
 
-    def make(params: Mapping[str, Any]) -> Any:
-        return family._of(**{name: _own(name, told, params[told]) for name, told in names.items()})
-
-    kept: Any = data
-    each: Any = None
     seen = any(part is not None for part in confined)
+    kept: Any = data
     if isinstance(data, Evidence):
         if seen:
             raise ValueError("Censoring and truncation are of observations one by one: fit these, not their evidence.")
         rows = float(np.sum(np.asarray(data.count)))
-
-        def total(params: Mapping[str, Any], kept: Any) -> Any:
-            return kept.log_likelihood(make(params))
+        likelihood = _Likelihood(family, names)
     else:
         x, w = observe(family, data, weights, held)
         w = np.ones(len(x)) if w is None else np.asarray(w, np.float64)
         rows = float(w.sum())
         kept = {"x": np.asarray(x), "w": w}
-        events = _events(np.asarray(x), fit, *confined) if seen else None
-        if events is None and issubclass(family, ExponentialFamily) and has_evidence(family, held):
+        likelihood = _Likelihood(family, names, _events(np.asarray(x), fit, *confined) if seen else None)
+        if not seen and issubclass(family, ExponentialFamily) and has_evidence(family, held):
             kept["evidence"] = family.evidence(x, None if weights is None else w, **held)
-
-        def each(params: Mapping[str, Any], kept: Any) -> Any:
-            law = make(params)
-            return kept["w"] * (law.log_prob(kept["x"]) if events is None else events.log_prob(law))
-
-        def total(params: Mapping[str, Any], kept: Any) -> Any:
-            if "evidence" in kept:
-                return kept["evidence"].log_likelihood(make(params))
-            return jnp.sum(jnp.where(kept["w"] > 0, each(params, kept), 0.0))
-
-    problem = Problem(family.__name__, coordinates, total, each, kept, rows)
+    if isinstance(data, Evidence):
+        problem = Problem(family.__name__, coordinates, likelihood.of_evidence, None, kept, rows)
+    else:
+        problem = Problem(family.__name__, coordinates, likelihood.total, likelihood.each, kept, rows)
+    informed = not seen and issubclass(family, ExponentialFamily) and not family.known_parameters
     estimate = solved(
         problem,
         coordinates.free_numbers(values),
         method=f"{family.__name__}.fit and Newton's method",
-        expected=None if seen else _expected(family, make, rows),
+        expected=likelihood.information if informed else None,
     )
     with float64_scope():
-        estimate.distribution = jax.tree.map(np.asarray, make(estimate.params))
+        estimate.distribution = jax.tree.map(np.asarray, likelihood.law(estimate.params))
     return estimate
+
+
+@dataclass(frozen=True, eq=False)
+class _Likelihood:
+    """Log-likelihoods of a family, in total and row by row, by parameters as they are told.
+
+    Attributes:
+        family: whose.
+        names: what its parameters are told as, by their own names.
+        events: what was seen of observations that were censored or truncated; None for observations.
+    """
+
+    family: type[Distribution]
+    names: Mapping[str, str]
+    events: Events | None = None
+
+    def law(self, params: Mapping[str, Any]) -> Any:
+        """The distribution."""
+        return self.family._of(**{name: _own(name, told, params[told]) for name, told in self.names.items()})
+
+    def of_evidence(self, params: Mapping[str, Any], evidence: Any) -> Any:
+        """Log-likelihood of evidence."""
+        return evidence.log_likelihood(self.law(params))
+
+    def each(self, params: Mapping[str, Any], kept: Any) -> Any:
+        """Log-likelihoods of rows, times their weights."""
+        law = self.law(params)
+        return kept["w"] * (law.log_prob(kept["x"]) if self.events is None else self.events.log_prob(law))
+
+    def total(self, params: Mapping[str, Any], kept: Any) -> Any:
+        """Log-likelihood of all rows, by their evidence where there is some."""
+        if "evidence" in kept:
+            return self.of_evidence(params, kept["evidence"])
+        return jnp.sum(jnp.where(kept["w"] > 0, self.each(params, kept), 0.0))
+
+    def information(self, estimate: Estimate) -> np.ndarray:
+        """n Jᵀ F J, F of the natural parameters."""
+
+        def of(theta: Any) -> Any:
+            out, start = {}, 0
+            for name, value in estimate.params.items():
+                size = int(np.size(value))
+                out[name] = theta[start : start + size].reshape(np.shape(value))
+                start += size
+            return self.law(out)
+
+        with float64_scope():
+            theta = jnp.asarray(estimate.theta)
+            J = jax.jacfwd(lambda t: of(t).natural)(theta)
+            return np.asarray(estimate.nobs * np.asarray(J.T @ of(theta).fisher_information() @ J))
 
 
 def _events(x: np.ndarray, law: Distribution, censoring: Any, upper: Any, truncated: Any) -> Events:
@@ -111,7 +151,8 @@ def _own(name: str, told: str, value: Any) -> Any:
 def _slot(family: type[Distribution], name: str, value: Any) -> Slot:
     constraint, shape = family.parameters[name]["constraint"], np.shape(value)
     if name == "scale_tril":
-        return Slot(name, shape, *_lower_triangle(shape[-1]))
+        triangle = LowerTriangle(shape[-1])
+        return Slot(name, shape, triangle, (triangle.size,))
     if name == "logits" and not family.parameters[name]["event_dim"]:
         return Slot("probs", shape, between(0.0, 1.0))
     if constraint is None or constraint.event_dim or name == "logits":
@@ -124,41 +165,3 @@ def _slot(family: type[Distribution], name: str, value: Any) -> Slot:
     if inside == [True, True, True]:
         return Slot(name, shape, REAL)
     return Slot(name, shape, between(0.0, 1.0) if inside == [False, True, False] else above(0.0))
-
-
-def _lower_triangle(n: int) -> tuple[Transform, tuple[int, ...]]:
-    """Lower triangles with a positive diagonal, by their entries and the logarithms of the diagonal."""
-    rows, columns = np.tril_indices(n)
-    diagonal = rows == columns
-
-    def forward(z: Any) -> Any:
-        return jnp.zeros((n, n)).at[rows, columns].set(jnp.where(diagonal, jnp.exp(jnp.where(diagonal, z, 0.0)), z))
-
-    def back(v: Any) -> Any:
-        entries = v[rows, columns]
-        return jnp.where(diagonal, jnp.log(jnp.where(diagonal, entries, 1.0)), entries)
-
-    return Transform("a lower triangle with a positive diagonal", forward, back, elementwise=False), (len(rows),)
-
-
-def _expected(family: type[Distribution], make: Callable[[Mapping[str, Any]], Any], rows: float) -> Any:
-    if not issubclass(family, ExponentialFamily) or family.known_parameters:
-        return None
-
-    def information(estimate: Estimate) -> np.ndarray:
-        """n Jᵀ F J, F of the natural parameters."""
-
-        def of(theta: Any) -> Any:
-            out, start = {}, 0
-            for name, value in estimate.params.items():
-                size = int(np.size(value))
-                out[name] = theta[start : start + size].reshape(np.shape(value))
-                start += size
-            return make(out)
-
-        with float64_scope():
-            theta = jnp.asarray(estimate.theta)
-            J = jax.jacfwd(lambda t: of(t).natural)(theta)
-            return rows * np.asarray(J.T @ of(theta).fisher_information() @ J)
-
-    return information

@@ -1,11 +1,13 @@
 """Tests of hypotheses about an estimate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.stats as st
+
+from surprax.estimate.checks import finite_numbers
 
 if TYPE_CHECKING:
     from surprax.estimate.estimate import Estimate
@@ -75,12 +77,16 @@ def wald(estimate: "Estimate", hypothesis: Mapping[str, float] | np.ndarray, val
         R = np.zeros((len(hypothesis), len(estimate.labels)))
         for row, label in zip(R, hypothesis):
             row[estimate.problem.coordinates.place(label)] = 1.0
-        r = np.array([float(v) for v in hypothesis.values()])
+        each = [finite_numbers(value, f"Values of {label} are") for label, value in hypothesis.items()]
+        if odd := next((label for label, value in zip(hypothesis, each) if value.ndim), None):
+            raise ValueError(f"A hypothesis has one number for each label; got several for {odd}.")
+        r = np.array(each)
     else:
-        R = np.atleast_2d(np.asarray(hypothesis, np.float64))
-        if R.shape[1] != len(estimate.labels):
-            raise ValueError(f"R has a column for each of {len(estimate.labels)} parameters; got shape {R.shape}.")
-        r = np.broadcast_to(np.asarray(values, np.float64), len(R))
+        R = _matrix(hypothesis, estimate.labels)
+        r = finite_numbers(values, "The values r of a hypothesis R θ = r are")
+        if r.shape not in ((), (1,), (len(R),)):
+            raise ValueError(f"R has {len(R)} rows, and r a number for each; got shape {r.shape}.")
+        r = np.broadcast_to(r, len(R))
     gap = R @ estimate.theta - r
     V = R @ estimate.covariance(kind) @ R.T
     if np.linalg.matrix_rank(V) < len(R):
@@ -91,8 +97,24 @@ def wald(estimate: "Estimate", hypothesis: Mapping[str, float] | np.ndarray, val
     return _chi2("Wald test", statistic, len(R))
 
 
+def _matrix(hypothesis: Any, labels: Sequence[str]) -> np.ndarray:
+    """R, shape (q, p)."""
+    words = f'A hypothesis is values by label, {{"x": 0.0}}, or a matrix R with a column for each of {len(labels)} parameters'
+    try:
+        R = np.atleast_2d(np.asarray(hypothesis, np.float64))
+    except (TypeError, ValueError):
+        raise ValueError(f"{words}; got {hypothesis!r}. Parameters are {', '.join(labels[:12])}.") from None
+    if R.ndim != 2 or R.shape[1] != len(labels):
+        raise ValueError(f"{words}, {', '.join(labels[:12])}; got shape {np.shape(hypothesis)}.")
+    if not np.all(np.isfinite(R)):
+        raise ValueError(f"{words}, of finite numbers; got {R[~np.isfinite(R)][0]}.")
+    return R
+
+
 def likelihood_ratio(one: "Estimate", other: "Estimate") -> Test:
     """`Estimate.likelihood_ratio_test`."""
+    if not hasattr(other, "log_likelihood"):
+        raise ValueError(f"A likelihood-ratio test compares two estimates; got {type(other).__name__}.")
     for each in (one, other):
         if each.kind != "maximum likelihood":
             raise ValueError(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.stats as st
 
+from surprax.estimate.checks import checked_label
 from surprax.estimate.newton import Descent
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ def intervals(
         case "score":
             return [_searched(Path(estimate, label), level, _by_score) for label in labels]
         case "bootstrap":
-            if key is None:
-                raise ValueError("A bootstrap draws rows at random: pass a key, jax.random.key(0).")
             fits = estimate.bootstrap(key, resamples)
             ends = np.quantile(fits, [0.5 * (1.0 - level), 0.5 * (1.0 + level)], axis=0)
             return [(float(ends[0, i]), float(ends[1, i])) for i in places]
@@ -47,7 +46,7 @@ class Path:
     """The maximum over all else, along one element, in the free number behind it."""
 
     def __init__(self, estimate: "Estimate", label: str) -> None:
-        if estimate.held(label):
+        if estimate.held(checked_label(label, estimate.labels)):
             raise ValueError(f"{label} was held at {estimate[label]:g}, and not fitted; there is nothing to profile.")
         problem, z = estimate.problem, estimate._z
         i = problem.coordinates.coordinate(label)

@@ -3,17 +3,20 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from surprax.estimate.checks import by_name, finite_numbers, whole_number
 from surprax.estimate.climbs import climb
-from surprax.estimate.coordinates import REAL, Coordinates, Slot, domain
+from surprax.estimate.coordinates import Coordinates, Slot
 from surprax.estimate.estimate import Estimate
 from surprax.estimate.problem import Problem
 from surprax.estimate.report import certify
+from surprax.estimate.transforms import REAL, domain
 from surprax.numerics.precision import float64_scope, is_traced
 
 __all__ = ["NotAMaximumWarning", "maximize", "solved"]
@@ -72,23 +75,24 @@ def maximize(
     """
     if is_traced(init, data):
         raise ValueError("A fit is made of known numbers, outside of jit.")
+    if not callable(log_density):
+        raise ValueError(f"A log-density is a function f(params, *data); got {log_density!r}.")
     leaves, structure = jax.tree_util.tree_flatten_with_path(init)
     if not leaves:
         raise ValueError("There is nothing to fit: init has no parameters.")
     names = [jax.tree_util.keystr(path, simple=True, separator=".") or "x" for path, _ in leaves]
-    values = {name: np.asarray(leaf, np.float64) for name, (_, leaf) in zip(names, leaves)}
-    limits = dict(bounds or {})
+    values = {name: finite_numbers(leaf, f"Starts of {name} are") for name, (_, leaf) in zip(names, leaves)}
+    limits = {name: _ends(name, ends) for name, ends in by_name(bounds, "bounds").items()}
+    starts = whole_number(starts, 1, "Starts are")
     if unknown := [name for name in limits if name not in values]:
         raise KeyError(f"Parameters are {', '.join(values)}; got bounds for {unknown[0]!r}.")
     slots = [Slot(name, v.shape, domain(*limits[name]) if name in limits else REAL) for name, v in values.items()]
     coordinates = Coordinates(slots, fixed, tied)
 
-    def of(params: Mapping[str, Any], data: Any) -> Any:
-        return jnp.asarray(log_density(jax.tree_util.tree_unflatten(structure, [params[n] for n in names]), *data))
-
+    likelihood = _Likelihood(log_density, structure, tuple(names))
     with float64_scope():
         told = jax.eval_shape(
-            lambda p: of(p, jax.tree.map(jnp.asarray, data)), {n: jnp.asarray(v) for n, v in values.items()}
+            lambda p: likelihood.of(p, jax.tree.map(jnp.asarray, data)), {n: jnp.asarray(v) for n, v in values.items()}
         )
     if told.ndim > 1:
         raise ValueError(
@@ -98,8 +102,8 @@ def maximize(
     problem = Problem(
         title or str(getattr(log_density, "__name__", "log-density")),
         coordinates,
-        (lambda params, data: jnp.sum(of(params, data))) if by_row else of,
-        of if by_row else None,
+        likelihood.total if by_row else likelihood.of,
+        likelihood.of if by_row else None,
         data,
         float(told.shape[0]) if by_row else None,
     )
@@ -112,6 +116,42 @@ def maximize(
         points += list(start + 2.0 * np.asarray(noise, np.float64))
     options = {"optimizer": optimizer, "steps": steps, "batch_size": batch_size, "key": key, "progress": progress}
     return best_of(problem, points, **options)
+
+
+def _ends(name: str, ends: Any) -> tuple[float | None, float | None]:
+    try:
+        low, high = (None if end is None else float(end) for end in ends)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"Bounds of {name} are a pair (low, high), either of which may be None; got {ends!r}."
+        ) from None
+    if low is not None and high is not None and not low < high:
+        raise ValueError(f"Bounds of {name} are (low, high) with low < high; got {ends!r}.")
+    return low, high
+
+
+@dataclass(frozen=True, eq=False)
+class _Likelihood:
+    """A log-density by parameters under their names.
+
+    Attributes:
+        log_density: of a pytree of parameters, and data.
+        structure: of the pytree.
+        names: of its leaves, in order.
+    """
+
+    log_density: Callable[..., Any]
+    structure: Any
+    names: tuple[str, ...]
+
+    def of(self, params: Mapping[str, Any], data: Any) -> Any:
+        """As it is: one number, or one for each row."""
+        tree = jax.tree_util.tree_unflatten(self.structure, [params[name] for name in self.names])
+        return jnp.asarray(self.log_density(tree, *data))
+
+    def total(self, params: Mapping[str, Any], data: Any) -> Any:
+        """The sum over rows."""
+        return jnp.sum(self.of(params, data))
 
 
 def best_of(

@@ -1,7 +1,9 @@
 """Maximum likelihood and maximum a posteriori for NumPyro models, whose data are compressed first."""
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 import jax
 import numpy as np
@@ -9,10 +11,11 @@ from numpyro import handlers
 from numpyro.distributions import biject_to, constraints
 from numpyro.infer.util import log_density
 
-from surprax.estimate.coordinates import Coordinates, Slot, Transform
+from surprax.estimate.coordinates import Coordinates, Slot
 from surprax.estimate.estimate import Estimate
 from surprax.estimate.maximize import best_of
 from surprax.estimate.problem import Problem
+from surprax.estimate.transforms import Transform
 from surprax.models import compress
 from surprax.numerics.precision import float64_scope
 
@@ -46,31 +49,16 @@ def fit_model(
             raise KeyError(f"Unknowns of the model are {', '.join(values)}; got a start for {name!r}.")
         values[name] = np.broadcast_to(np.asarray(value, np.float64), values[name].shape)
     coordinates = Coordinates(slots, fixed, tied)
-    with float64_scope():
-        small = compress(model, *args, **kwargs)
-
-    def total(params: Mapping[str, Any], data: Any) -> Any:
-        chosen = handlers.substitute(small, data=dict(params))
-        if prior:
-            return log_density(chosen, (), {}, {})[0]
-        return log_density(handlers.block(chosen, hide_fn=lambda site: site["name"] in latent), (), {}, {})[0]
-
-    latent = {name for name, site in unknown.items() if site["type"] == "sample"}
     observed = {n: s for n, s in sites.items() if s["type"] == "sample" and s["is_observed"] and np.ndim(s["value"])}
-    each = None
+    by_row = ""
     if not prior and len(observed) == 1:
         ((name, site),) = observed.items()
-        if len(site["fn"].batch_shape) == 1 and _plain(site):
-
-            def each(params: Mapping[str, Any], data: Any) -> Any:
-                trace = handlers.trace(handlers.substitute(handlers.seed(model, 0), data=dict(params))).get_trace(
-                    *args, **kwargs
-                )
-                return trace[name]["fn"].log_prob(trace[name]["value"])
-
+        by_row = name if len(site["fn"].batch_shape) == 1 and _plain(site) else ""
+    latent = frozenset(name for name, site in unknown.items() if site["type"] == "sample" and not prior)
+    likelihood = _Likelihood(model, args, dict(kwargs), latent, by_row)
     rows = float(sum(int(np.prod(s["fn"].batch_shape, dtype=int)) for s in observed.values()))
     title = getattr(model, "__name__", "model")
-    problem = Problem(title, coordinates, total, each, (), rows or None)
+    problem = Problem(title, coordinates, likelihood.total, likelihood.each if by_row else None, (), rows or None)
     middle = np.zeros(coordinates.size) if init is None else coordinates.free_numbers(values)
     points = [middle]
     if starts > 1:
@@ -80,6 +68,69 @@ def fit_model(
         points += list(middle + 2.0 * noise)
     kind = "maximum a posteriori" if prior else "maximum likelihood"
     return best_of(problem, points, kind=kind, **options)
+
+
+@dataclass(eq=False)
+class _Likelihood:
+    """The log-density of a model, in total and row by row, by its unknowns.
+
+    Attributes:
+        model, args, kwargs: what is called.
+        left_out: latent sites whose priors are left out.
+        by_row: the observed site of which rows are known; "" for none.
+    """
+
+    model: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    left_out: frozenset[str]
+    by_row: str
+
+    @functools.cached_property
+    def small(self) -> Any:
+        """The model with its data compressed."""
+        with float64_scope():
+            return compress(self.model, *self.args, **self.kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: part for name, part in self.__dict__.items() if name != "small"}
+
+    def total(self, params: Mapping[str, Any], data: Any) -> Any:
+        """Log-density of data, and of latent sites whose priors count."""
+        chosen = handlers.substitute(self.small, data=dict(params))
+        if self.left_out:
+            chosen = handlers.block(chosen, hide_fn=lambda site: site["name"] in self.left_out)
+        return log_density(chosen, (), {}, {})[0]
+
+    def each(self, params: Mapping[str, Any], data: Any) -> Any:
+        """Log-likelihoods of rows."""
+        seeded = handlers.substitute(handlers.seed(self.model, 0), data=dict(params))
+        site = handlers.trace(seeded).get_trace(*self.args, **self.kwargs)[self.by_row]
+        return site["fn"].log_prob(site["value"])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Onto(Transform):
+    """NumPyro's bijection onto a support.
+
+    Attributes:
+        support: of a site or a parameter.
+        elementwise: whether each element has a free number of its own.
+    """
+
+    support: Any
+    elementwise: bool = True
+
+    @property
+    def words(self) -> str:
+        return type(self.support).__name__.strip("_")
+
+    def forward(self, z: Any) -> Any:
+        return biject_to(self.support)(z)
+
+    def back(self, v: Any) -> Any:
+        return biject_to(self.support).inv(v)
 
 
 def _sites(model: Any, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -106,5 +157,4 @@ def _slot(name: str, site: Mapping[str, Any]) -> Slot:
     with float64_scope():
         free = jax.eval_shape(bijection.inv, jax.ShapeDtypeStruct(shape, np.float64)).shape
     elementwise = free == shape and support.event_dim == 0
-    words = type(support).__name__.strip("_")
-    return Slot(name, shape, Transform(words, bijection, bijection.inv, elementwise), free)
+    return Slot(name, shape, _Onto(support, elementwise), free)

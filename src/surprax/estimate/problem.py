@@ -48,6 +48,12 @@ class Problem:
         self.title, self.coordinates, self.total, self.each, self.rows = title, coordinates, total, each, rows
         self.data = jax.tree.map(to_float64, data)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: all but compiled programs, which are made again when they are needed."""
+        return {name: part for name, part in self.__dict__.items() if name not in self._made_again}
+
+    _made_again = frozenset({"_programs"})
+
     def with_coordinates(self, coordinates: Coordinates) -> "Problem":
         """The same log-likelihood with other parameters held or tied."""
         return Problem(self.title, coordinates, self.total, self.each, self.data, self.rows)

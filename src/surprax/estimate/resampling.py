@@ -6,6 +6,8 @@ import jax
 import numpy as np
 from jax import Array
 
+from surprax.estimate.checks import checked_key, whole_number
+
 if TYPE_CHECKING:
     from surprax.estimate.estimate import Estimate
 
@@ -19,8 +21,8 @@ def bootstrap(estimate: "Estimate", key: Array, resamples: int) -> np.ndarray:
         raise ValueError(
             "A bootstrap draws rows, which are not known here: fit the observations themselves, not their evidence."
         )
-    if resamples < 2:
-        raise ValueError(f"A bootstrap takes at least 2 resamples; got {resamples}.")
+    checked_key(key, "A bootstrap draws rows")
+    resamples = whole_number(resamples, 2, "Resamples of a bootstrap are")
     rows = len(problem.scores(estimate._z))
     seeds = np.asarray(jax.random.bits(key, (2,), "uint32"))
     rng = np.random.default_rng(seeds)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.stats as st
 
+from surprax.estimate.checks import checked_level
+
 if TYPE_CHECKING:
     from surprax.estimate.estimate import Estimate
 
@@ -83,8 +85,7 @@ def _told(column: str, value: float) -> str:
 
 def summary_of(estimate: "Estimate", level: float, kind: str) -> Summary:
     """`Estimate.summary`."""
-    if not 0 < level < 1:
-        raise ValueError(f"A level is a share between 0 and 1; got {level}.")
+    level = checked_level(level)
     ends = tuple(
         f"[{100 * q:.4g} %" if q < 0.5 else f"{100 * q:.4g} %]" for q in (0.5 * (1 - level), 0.5 * (1 + level))
     )

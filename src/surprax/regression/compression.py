@@ -1,24 +1,27 @@
 """Rows that say the same about the coefficients are put together: the likelihood stays what it was.
 
-    cells        rows with one covariate vector: Σ w d(yᵢ, μ) = W d(ȳ, μ) + Σ w d(yᵢ, ȳ), for dispersion models
     counted      rows with one covariate vector and one response: one row with their weight, for any law
+    cells        rows with one covariate vector: Σ w d(yᵢ, μ) = W d(ȳ, μ) + Σ w d(yᵢ, ȳ), for dispersion models
     a triangle   normal responses with the identity link: ‖R (b − b̂)‖² + rss
 
+Cells are made of counted rows where responses are whole numbers of a short range, so that little is computed from all rows.
 Exposures of a Poisson law with the log link add up within a cell.
 """
 
 import functools
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from surprax.numerics.precision import float64_scope
 from surprax.regression.design import Coded, Dense, Design
-from surprax.regression.grouping import Grouping, is_one, tabulated
+from surprax.regression.grouping import Grouping, is_one, tabulated, whole_numbers
 from surprax.regression.least_squares import Triangle, least_squares
 from surprax.regression.links import Identity, Link, Log
-from surprax.regression.responses import Dispersed, NormalResponse, PoissonResponse, Response
+from surprax.regression.responses import CANCELS, Dispersed, NormalResponse, PoissonResponse, Response
 from surprax.regression.rows import Rows, Totals, distinct
 from surprax.regression.totals import MANY, totals_of
 
@@ -26,6 +29,10 @@ __all__ = ["WORTH", "Compressed", "compressed", "grouped", "numbers_dense"]
 
 WORTH = 2
 """Rows are put together where this makes them so many times fewer."""
+
+
+_RESPONSES, _OFFSETS = -1, -2
+"""What the codes of responses and offsets go by, among those of covariates, which go by their identity."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +60,17 @@ def compressed(response: Response, link: Link, rows: Rows, *, linear: bool = Tru
         rows: as they are.
         linear: whether normal responses may become a triangle.
     """
-    totals = totals_of(response, rows)
-    note = f"{rows.n:,} rows"
-    kept = rows
-    cells = _cells(response, link, rows)
+    counted = _counted(response, rows)
+    fewer = rows if counted is None else counted
+    totals = totals_of(response, fewer)
+    cells = _cells(response, link, fewer, rows.n) if isinstance(response, Dispersed) else None
+    kept, note = fewer, f"{rows.n:,} rows"
     if cells is not None:
-        kept, within, what = cells
+        kept, within = cells
         totals = replace(totals, within=within)
-        note = f"{rows.n:,} rows → {kept.n:,} {what}"
+        note = f"{note} → {kept.n:,} cells"
+    elif counted is not None:
+        note = f"{note} → {kept.n:,} distinct rows"
     elif all(isinstance(block, Coded) for block in rows.design.blocks):
         kept = replace(rows, design=numbers_dense(rows.design))
     if linear and isinstance(response, NormalResponse) and isinstance(link, Identity):
@@ -69,74 +79,112 @@ def compressed(response: Response, link: Link, rows: Rows, *, linear: bool = Tru
             p = kept.design.p
             totals = replace(totals, within=totals.within + 0.5 * triangle.rss)
             return Compressed(triangle.rows(kept.design.names), totals, triangle, f"{note} → a triangle of {p} × {p}")
-    return Compressed(kept, totals, None, note if kept is not rows and cells is not None else "")
+    return Compressed(kept, totals, None, note if kept.n < rows.n else "")
 
 
-def _cells(response: Response, link: Link, rows: Rows) -> tuple[Rows, float, str] | None:
-    blocks = rows.design.blocks
-    if not all(isinstance(block, Coded) for block in blocks):
+def _counted(response: Response, rows: Rows) -> Rows | None:
+    """Rows with one covariate vector, one response and one offset as one row with their weight; None where there are hardly fewer.
+
+    Rows of dispersion models, which become cells anyway, are counted only where that is quick: where there cannot be many.
+    """
+    parts = _parts(rows.design)
+    if parts is None or (rows.precision.strides != (0,) and np.any(rows.precision != rows.precision[:1])):
         return None
-    keys: dict[int, tuple[np.ndarray, int]] = {}
-    for block in blocks:
-        assert isinstance(block, Coded)
-        if len(block.table) > 1:
-            keys.setdefault(id(block.codes), (block.codes, len(block.table)))
-    parts = list(keys.values())
-    dispersed = isinstance(response, Dispersed)
-    exposures = rows.offset is not None and isinstance(response, PoissonResponse) and isinstance(link, Log)
-    if rows.offset is not None and not exposures:
-        few = _few(rows.offset)
-        if few is None:
+    quick = isinstance(response, Dispersed)
+    if rows.whole is not None:
+        values, codes = rows.whole.low + np.arange(rows.whole.levels), rows.whole.codes
+    elif not quick and (found := distinct(rows.y)) is not None:
+        values, codes = found
+    else:
+        return None
+    parts[_RESPONSES] = codes, len(values)
+    offsets = None
+    if rows.offset is not None:
+        if (offsets := distinct(rows.offset)) is None:
             return None
-        parts.append(few)
-    if not dispersed:
-        few = _few(rows.y)
-        if few is None:
-            return None
-        parts.append(few)
-    groups = grouped(parts, rows.n)
+        parts[_OFFSETS] = offsets[1], len(offsets[0])
+    if quick and math.prod(levels for _, levels in parts.values()) * WORTH > rows.n:
+        return None
+    groups = grouped(list(parts.values()), rows.n)
     if groups is None:
         return None
-    first = groups.first
+    chosen = dict(zip(parts, groups.codes))
+    weights = groups.sums(None, None if is_one(rows.weights) else rows.weights)
+    precision = np.broadcast_to(rows.precision[0], len(weights))
+    offset = None if offsets is None else offsets[0][chosen[_OFFSETS]]
+    return Rows(_chosen(rows.design, chosen, len(weights)), values[chosen[_RESPONSES]], weights, precision, offset)
+
+
+def _cells(response: Dispersed, link: Link, rows: Rows, n: int) -> tuple[Rows, float] | None:
+    """Cells of rows, which `n` rows may have been counted to, and half the deviance within them; None where there are many."""
+    parts = _parts(rows.design)
+    if parts is None:
+        return None
+    exposures = rows.offset is not None and isinstance(response, PoissonResponse) and isinstance(link, Log)
+    offsets = None
+    if rows.offset is not None and not exposures:
+        if (offsets := distinct(rows.offset)) is None:
+            return None
+        parts[_OFFSETS] = offsets[1], len(offsets[0])
+    groups = grouped(list(parts.values()), rows.n, n)
+    if groups is None:
+        return None
     plain = is_one(rows.precision)
     weights = None if is_one(rows.weights) else rows.weights
-    design = rows.design.rows(first)
-    offset = None if rows.offset is None else rows.offset[first]
-    if not dispersed:
-        if not plain and np.any(rows.precision != rows.precision[:1]):
-            return None
-        return (
-            Rows(design, rows.y[first], groups.sums(None, weights), rows.precision[first], offset),
-            0.0,
-            "distinct rows",
-        )
     w = weights if plain else rows.weights * rows.precision
     total = groups.sums(None, w)
-    safe = np.where(total > 0, total, 1.0)
-    y = np.where(total > 0, groups.sums(rows.y, w) / safe, rows.y[first])
-    shift = 0.0
+    live = total > 0
+    safe = np.where(live, total, 1.0)
+    y = np.where(live, groups.sums(rows.y, w) / safe, rows.y[0])
+    chosen = dict(zip(parts, groups.codes))
+    offset, shift = None if offsets is None else offsets[0][chosen[_OFFSETS]], 0.0
     if exposures:
         assert rows.offset is not None
         top = float(np.max(rows.offset))
-        offset = np.log(groups.sums(np.exp(rows.offset - top), w) / safe) + top
-        told = float(np.sum(groups.sums(rows.y * rows.offset, w)))
-        shift = told - float(total @ (y * np.where(total > 0, offset, 0.0)))
-    kept = _Cells(design, y, total, np.ones(len(first)), offset, groups=groups, members=rows)
+        exposed = groups.sums(np.exp(rows.offset - top), w)
+        offset = np.log(np.where(live, exposed / safe, 1.0)) + top
+        shift = float(np.sum(groups.sums(rows.y * rows.offset, w))) - float(total @ (y * offset))
+    design = _chosen(rows.design, chosen, len(total))
+    kept = _Cells(design, y, total, np.broadcast_to(1.0, len(total)), offset, groups=groups, members=rows)
     if isinstance(response, NormalResponse):
-        within = 0.5 * float(np.sum(kept.spread))
-    else:
-        assert isinstance(response, Dispersed)
-        whole = rows.weights * rows.precision if w is not None else np.broadcast_to(1.0, rows.n)
-        within = _constants(response, rows.y, whole) - _constants(response, y, total) - shift
-    return kept, within, "cells"
+        return kept, 0.5 * float(np.sum(kept.spread))
+    each = rows.weights if plain else rows.weights * rows.precision
+    whole = _constants(response, rows.y, each)
+    within = whole - _constants(response, y, total) - shift
+    if abs(whole) <= CANCELS * abs(within):
+        return kept, within
+    key = groups.key  # responses are large, or nearly alike: each with its own digits
+    mu = y[key] if offset is None or rows.offset is None else y[key] * np.exp(rows.offset - offset[key])
+    with float64_scope():
+        half = np.asarray(response.half_deviance(jnp.asarray(rows.y), jnp.asarray(np.where(mu > 0, mu, 1.0))))
+    return kept, float(each @ np.where(mu > 0, half, 0.0))
 
 
-def grouped(parts: list[tuple[np.ndarray, int]], n: int) -> Grouping | None:
-    """Groups of rows by their codes; None where there are hardly fewer groups than rows."""
-    if n < 2:
+def _parts(design: Design) -> dict[int, tuple[np.ndarray, int]] | None:
+    """Codes that a row of a design depends on, and how many levels they have, by their identity; None where it has numbers."""
+    parts = {}
+    for block in design.blocks:
+        if not isinstance(block, Coded):
+            return None
+        if len(block.table) > 1:
+            parts[id(block.codes)] = block.codes, len(block.table)
+    return parts
+
+
+def _chosen(design: Design, codes: dict[int, np.ndarray], m: int) -> Design:
+    """The design of m groups of rows, by the codes that each has."""
+    coded = [block for block in design.blocks if isinstance(block, Coded)]
+    blocks = [Coded(codes.get(id(block.codes), np.zeros(m, np.intp)), block.table) for block in coded]
+    return Design(design.names, blocks, design.columns)
+
+
+def grouped(parts: list[tuple[np.ndarray, int]], n: int, of: int | None = None) -> Grouping | None:
+    """Groups of n rows by their codes; None where there are hardly fewer groups than rows, or than the rows that these are `of`."""
+    of = n if of is None else of
+    if of < 2:
         return None
     groups = Grouping(parts, n)
-    return groups if groups.m is not None and groups.m * WORTH <= n else None
+    return groups if groups.m is not None and groups.m * WORTH <= of else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,23 +205,20 @@ class _Cells(Rows):
 
     @functools.cached_property
     def spread(self) -> np.ndarray:
-        rows, key = self.members, self.groups.key
-        w = None if is_one(rows.weights) and is_one(rows.precision) else rows.weights * rows.precision
-        return self.groups.sums(np.square(rows.y - self.y[key]), w)
+        rows, total = self.members, np.zeros(self.n)
+        for run, group in self.groups.runs():
+            gaps = np.square(rows.y[run] - self.y.take(group))
+            total += np.bincount(group, rows.weights[run] * rows.precision[run] * gaps, self.n)
+        return total
 
 
 def _constants(response: Dispersed, y: np.ndarray, w: np.ndarray) -> float:
     """Σ w constant(y)."""
-    found = tabulated(y, w) if len(y) > MANY else None
-    y, w = (y, w) if found is None else found
+    whole = whole_numbers(y) if len(y) > MANY else None
+    if whole is not None:
+        y, w = tabulated(whole, w)
     with float64_scope():
         return float(w @ np.asarray(response.constant(y)))
-
-
-def _few(values: np.ndarray) -> tuple[np.ndarray, int] | None:
-    """Codes of values that repeat, and how many there are; None where most are different."""
-    found = distinct(values)
-    return None if found is None else (found[1], len(found[0]))
 
 
 def numbers_dense(design: Design) -> Design:

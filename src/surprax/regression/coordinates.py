@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from surprax.estimate.coordinates import NEAR_BORDER, REAL, Slot, above
+from surprax.estimate.checks import by_name, checked_label
+from surprax.estimate.coordinates import NEAR_BORDER, Slot
+from surprax.estimate.transforms import REAL, above
 from surprax.regression.centring import Centring
 
 __all__ = ["LinearCoordinates"]
@@ -51,7 +53,7 @@ class LinearCoordinates:
         self.slots = {name: Slot(name, (), REAL) for name in self.names}
         if extra:
             self.slots[extra] = Slot(extra, (), above(0.0))
-        self.fixed = {name: self._number(name, value) for name, value in (fixed or {}).items()}
+        self.fixed = {name: self._number(name, value) for name, value in by_name(fixed, "fixed").items()}
         self.equations, self.centring = equations, centring
         for group in (tied, *tied):
             if isinstance(group, str) or (group is not tied and len(group) < 2):
@@ -91,7 +93,10 @@ class LinearCoordinates:
 
     def _number(self, name: str, value: Any) -> np.ndarray:
         self.place(name)
-        number = np.asarray(value, np.float64)
+        try:
+            number = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            number = np.asarray(np.nan)
         if number.ndim or not np.isfinite(number) or (name == self.extra and number <= 0):
             domain = "a number above 0" if name == self.extra else "a finite number"
             raise ValueError(f"{name} is {domain}; it cannot be held at {value!r}.")
@@ -162,10 +167,8 @@ class LinearCoordinates:
 
     def place(self, label: str) -> int:
         """Where a parameter stands in θ."""
-        if label not in self._places:
-            raise KeyError(
-                f"Parameters are {', '.join(self.labels[:12])}{' …' * (len(self.labels) > 12)}; got {label!r}."
-            )
+        if not isinstance(label, str) or label not in self._places:
+            checked_label(label, self.labels)
         return self._places[label]
 
     def coordinate(self, label: str) -> int | None:

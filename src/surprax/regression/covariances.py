@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from surprax.estimate.checks import cluster_codes
 from surprax.estimate.covariances import factor, factor_of
 from surprax.numerics.precision import float64_scope
 from surprax.regression.residuals import leverages
@@ -80,12 +81,6 @@ def _scores(estimate: "LinearEstimate", kind: str) -> tuple[np.ndarray, np.ndarr
 
 
 def _summed(scores: np.ndarray, clusters: Any) -> tuple[np.ndarray, np.ndarray]:
-    labels = np.asarray(clusters)
-    if labels.shape != scores.shape[:1]:
-        raise ValueError(f"There is one label of a cluster for each of {len(scores)} rows; got shape {labels.shape}.")
-    _, code = np.unique(labels, return_inverse=True)
-    number = int(code.max()) + 1
-    if number < 2:
-        raise ValueError("A covariance by clusters needs at least two of them; all rows have one label.")
+    code, number = cluster_codes(clusters, len(scores))
     sums = np.stack([np.bincount(code, column, number) for column in scores.T], axis=1)
     return sums, np.full(number, number / (number - 1.0))

@@ -9,7 +9,9 @@ from typing import Any, TypeGuard, final
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["Continuous", "Discrete", "Variable", "all_few", "coded", "narrowest", "variable"]
+from surprax.regression.grouping import RUN, sums_by_code, whole_numbers
+
+__all__ = ["Continuous", "Discrete", "Variable", "all_few", "coded", "narrowest", "number", "variable"]
 
 MOST = 1_000
 """Numbers with more distinct values than this are continuous."""
@@ -50,15 +52,17 @@ class Discrete:
 
     def used(self) -> "Discrete":
         """The variable without values that no row has."""
-        seen = self.counts() > 0
-        if np.all(seen):
-            return self
+        seen = np.zeros(len(self.values), bool)
+        for start in range(0, len(self.codes), RUN):
+            seen |= np.bincount(self.codes[start : start + RUN], minlength=len(seen)) > 0
+            if seen.all():
+                return self
         codes = narrowest((np.cumsum(seen) - 1).take(self.codes), int(seen.sum()))
         return Discrete(codes, self.values[seen], self.categorical)
 
     def counts(self) -> np.ndarray:
         """How often each value occurs, shape (L,)."""
-        return np.bincount(self.codes, minlength=len(self.values))
+        return sums_by_code(self.codes, len(self.values)).astype(np.intp)
 
 
 @final
@@ -91,7 +95,8 @@ type Variable = Discrete | Continuous
 
 def narrowest(codes: np.ndarray, levels: int) -> np.ndarray:
     """Codes from 0 to levels − 1 in the narrowest unsigned type that holds them."""
-    return codes.astype(np.min_scalar_type(max(levels - 1, 0)), copy=False)
+    kind = np.min_scalar_type(max(levels - 1, 0))
+    return codes.view(kind) if codes.dtype == kind.name[1:] else codes.astype(kind, copy=False)
 
 
 def variable(values: np.ndarray) -> Variable:
@@ -106,19 +111,31 @@ def variable(values: np.ndarray) -> Variable:
         found = _small_range(values)
         if found is None:
             found = _encoded(values) if _few(values) else None
-        exact = max(-int(values.min()), int(values.max())) <= 2**53
-        return found if _worth_coding(found, len(values)) else Continuous(values.astype(np.float64), whole=exact)
-    values = values if values.dtype == np.float64 else values.astype(np.float64)
-    found = _encoded(values) if _few(values) else None
-    return found if _worth_coding(found, len(values)) else Continuous(values)
+    else:
+        values = values.astype(np.float64, copy=False)
+        found = _encoded(values) if _few(values) else None
+    return found if _worth_coding(found, len(values)) else number(values)
 
 
-def coded(number: Variable) -> Discrete:
+def number(values: np.ndarray) -> Variable:
+    """Finite numbers, shape (n,), as they are, however few are distinct; booleans, which are discrete, as codes.
+
+    >>> number(np.array([3, 5, 3]))
+    Continuous(values=array([3., 5., 3.]), whole=True)
+    """
+    if values.dtype.kind == "b":
+        return _booleans(values)
+    exact = values.dtype.kind in "iu" and max(-int(values.min()), int(values.max())) <= 2**53
+    return Continuous(values.astype(np.float64, copy=False), whole=exact)
+
+
+def coded(one: Variable) -> Discrete:
     """A variable as a discrete one, however many values it has."""
-    if isinstance(number, Discrete):
-        return number
-    column = number.column()
-    if number.whole and (small := _small_range(column)) is not None:
+    if isinstance(one, Discrete):
+        return one
+    column = one.column()
+    small = _small_range(column) if one.whole else _encoded(column) if _few(column) else None
+    if small is not None:
         return small
     values, codes = np.unique(column, return_inverse=True)
     return Discrete(narrowest(codes, len(values)), values)
@@ -153,7 +170,7 @@ def _small_range(values: np.ndarray) -> Discrete | None:
     narrow = np.min_scalar_type(span - 1)
     # Differences modulo 2^bits: exact, since they fit, and narrow from the start.
     codes = np.subtract(values, values.dtype.type(low), dtype=narrow, casting="unsafe")
-    present = np.flatnonzero(np.bincount(codes, minlength=span))
+    present = np.flatnonzero(sums_by_code(codes, span))
     wide = np.uint64 if high > np.iinfo(np.int64).max else np.int64
     if len(present) == span:
         return Discrete(codes, np.arange(span).astype(wide) + wide(low))
@@ -164,13 +181,10 @@ def _small_range(values: np.ndarray) -> Discrete | None:
 
 def _whole(values: np.ndarray) -> Discrete | None:
     """Floats that are integers of a small range, coded as such; None if they are not."""
-    low, high = values.min(), values.max()
-    if low != np.floor(low) or not -(2**31) <= low <= high < 2**31 or high - low >= RANGE:
+    found = whole_numbers(values, RANGE)
+    if found is None or (small := _small_range(found.codes)) is None:
         return None
-    integers = values.astype(np.int32)
-    if not np.array_equal(integers, values) or (found := _small_range(integers)) is None:
-        return None
-    return Discrete(found.codes, found.values.astype(np.float64))
+    return Discrete(small.codes, found.low + small.values.astype(np.float64))
 
 
 def _encoded(values: np.ndarray) -> Discrete | None:

@@ -106,15 +106,11 @@ class LinearEstimate(Estimate):
     def deviance(self) -> float:
         """2 Σ w p (log p(y | y) − log p(y | μ̂)) at dispersion 1."""
         if isinstance(self.problem.response, Dispersed):
-            return 2.0 * self._half_deviance(self._z)
+            return 2.0 * self.problem.half_deviance(self._z)
         total = 0.0
         for rows in self.problem.data_rows.parts():
             total += float(np.sum(rows.weights * residuals(self, rows, "deviance") ** 2))
         return total
-
-    def _half_deviance(self, z: np.ndarray) -> float:
-        plain = self.problem.replaced(ridge=None)
-        return plain.evaluate(z[: self.problem.linear.free_coefficients], unit=True)[0] + self.problem.constant
 
     @functools.cached_property
     def null_deviance(self) -> float:
@@ -143,7 +139,7 @@ class LinearEstimate(Estimate):
             if rows.spread is not None:
                 total += float(np.sum(rows.spread / variance))
         if self.problem.triangle is not None:
-            total = 2.0 * self._half_deviance(self._z)
+            total = 2.0 * self.problem.half_deviance(self._z)
         return total
 
     @property
@@ -243,12 +239,19 @@ class LinearEstimate(Estimate):
         Returns:
             An array (n,); with an interval, a `Prediction` of `mean`, `low` and `high`.
         """
-        rows = self.data_rows() if new is None else new_rows(self.origins, new, offset)
+        rows = self._rows_of(new, offset)
         return predicted(self, rows, kind, interval, level, trials)
+
+    def _rows_of(self, new: Any, offset: Any) -> Rows:
+        if new is not None:
+            return new_rows(self.origins, new, offset)
+        if offset is not None:
+            raise ValueError("An offset is of new rows, and none were given: those of the fit have their own.")
+        return self.data_rows()
 
     def distribution_of(self, new: Any = None, *, offset: Any = None, trials: Any = None) -> Any:
         """The fitted law of each new row's response, as a batch of a family."""
-        rows = self.data_rows() if new is None else new_rows(self.origins, new, offset)
+        rows = self._rows_of(new, offset)
         mu, _ = means(self.problem.link, rows.eta(self._b))
         with float64_scope():
             law = self.problem.response.distribution(mu, self.extra, trials)
@@ -272,7 +275,9 @@ class LinearEstimate(Estimate):
         rows = self.problem.original
         if not isinstance(rows, Rows):
             raise ValueError(
-                "The rows of this fit were streamed and are not kept: pass them in pieces to predict(new)."
+                "The rows of this fit were streamed and are not kept, so that there is nothing that goes row by row, as residuals,"
+                " leverages, robust covariances and bootstraps do: read the file whole (stream=False), fit a sample of its rows, or"
+                " pass rows in pieces to predict(new)."
             )
         return rows
 

@@ -2,18 +2,24 @@
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["Grouping", "is_one", "tabulated"]
+__all__ = ["RUN", "Grouping", "Whole", "is_one", "sums_by_code", "tabulated", "whole_numbers"]
 
 RUN = 1 << 17
 """Rows at a time: keys and values of these stay in the cache."""
 
 SPARSE = 1 << 16
 SAMPLE = 4000
+
+
+def _runs(n: int, least: int = RUN) -> Iterator[slice]:
+    for start in range(0, n, step := max(RUN, least)):
+        yield slice(start, min(start + step, n))
 
 
 class Grouping:
@@ -25,11 +31,10 @@ class Grouping:
 
     Attributes:
         m: how many groups occur; None where they were not looked for, there being too many.
-        first: a row of each group, shape (m,).
 
     >>> groups = Grouping([(np.array([0, 1, 1, 0]), 2), (np.array([2, 0, 0, 2]), 3)], 4)
-    >>> groups.m, groups.sums(), groups.sums(np.array([1.0, 2.0, 3.0, 4.0]))
-    (2, array([2., 2.]), array([5., 5.]))
+    >>> groups.m, groups.sums(), groups.sums(np.array([1.0, 2.0, 3.0, 4.0])), groups.codes
+    (2, array([2., 2.]), array([5., 5.]), [array([0, 1]), array([2, 0])])
     """
 
     def __init__(self, parts: Sequence[tuple[np.ndarray, int]], n: int) -> None:
@@ -40,25 +45,23 @@ class Grouping:
         self.m: int | None = None
         self._hashed: np.ndarray | None = None
         if self._size <= max(2 * n, SPARSE):
-            counts = np.zeros(self._size, np.intp)
-            some_row = np.zeros(self._size, np.intp)
-            for run, key in self._keys():
+            counts = np.zeros(self._size)
+            for _, key in self._keys():
                 counts += np.bincount(key, minlength=self._size)
-                some_row[key] = np.arange(run.start, run.stop)
             self._seen = np.flatnonzero(counts)
-            self._counts = counts[self._seen].astype(np.float64)
-            self.m, self.first = len(self._seen), some_row[self._seen]
+            self._counts = counts[self._seen]
+            self.m = len(self._seen)
         elif self._size < 2**62 and not self._seem_many():
             self._hash()
 
     def _keys(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Runs of rows, and the combined code of each row."""
-        for start in range(0, self.n, RUN):
-            run = slice(start, min(start + RUN, self.n))
-            key = np.zeros(run.stop - run.start, np.intp)
-            for codes, levels in self._parts:
-                key *= levels
-                key += codes[run]
+        """Runs of rows, and the combined code of each row, of the narrowest type."""
+        kind = np.min_scalar_type(self._size)
+        for run in _runs(self.n, min(self._size, self.n)):
+            key = self._parts[0][0][run].astype(kind) if self._parts else np.zeros(run.stop - run.start, kind)
+            for codes, levels in self._parts[1:]:
+                key *= kind.type(levels)
+                key += codes[run].astype(kind, copy=False)
             yield run, key
 
     def _seem_many(self) -> bool:
@@ -73,64 +76,111 @@ class Grouping:
 
     def _hash(self) -> None:
         coded = pc.dictionary_encode(pa.array(np.concatenate([key for _, key in self._keys()])))
-        self.m = len(coded.dictionary)
-        self._hashed = coded.indices.to_numpy().astype(np.intp)
-        self._counts = np.bincount(self._hashed, minlength=self.m).astype(np.float64)
-        self.first = np.zeros(self.m, np.intp)
-        self.first[self._hashed] = np.arange(self.n)
+        self._seen = coded.dictionary.to_numpy().astype(np.int64)
+        self.m = len(self._seen)
+        self._hashed = coded.indices.to_numpy()
+        self._counts = sums_by_code(self._hashed, self.m)
+
+    @functools.cached_property
+    def codes(self) -> list[np.ndarray]:
+        """What each group has in each part, of shape (m,) each."""
+        rest, found = self._seen, []
+        for _, levels in reversed(self._parts):
+            rest, one = np.divmod(rest, levels)
+            found.append(one)
+        return found[::-1]
+
+    def runs(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Runs of rows, and the group of each row."""
+        if self._hashed is not None:
+            yield from ((run, self._hashed[run]) for run in _runs(self.n))
+            return
+        place = np.zeros(self._size, np.intp)
+        place[self._seen] = np.arange(len(self._seen))
+        yield from ((run, place.take(key)) for run, key in self._keys())
 
     @functools.cached_property
     def key(self) -> np.ndarray:
         """The group of each row, shape (n,)."""
-        if self._hashed is not None:
-            return self._hashed
-        place = np.zeros(self._size, np.intp)
-        place[self._seen] = np.arange(len(self._seen))
-        return np.concatenate([place[key] for _, key in self._keys()]) if self.n else np.zeros(0, np.intp)
+        return np.concatenate([group for _, group in self.runs()]).astype(np.intp, copy=False)
+
+    @functools.cached_property
+    def first(self) -> np.ndarray:
+        """A row of each group, shape (m,)."""
+        assert self.m is not None
+        some = np.zeros(self.m, np.intp)
+        for run, group in self.runs():
+            some[group] = np.arange(run.start, run.stop)
+        return some
 
     def sums(self, values: np.ndarray | None = None, weights: np.ndarray | None = None) -> np.ndarray:
         """Σ w x by group, shape (m,); the number of rows for neither."""
         if values is None and weights is None:
             return self._counts
         if values is None:
-            assert weights is not None
             values, weights = weights, None
+        assert values is not None
         assert self.m is not None
-        if self._hashed is not None:
-            return np.bincount(self._hashed, values if weights is None else weights * values, self.m)
-        total = np.zeros(self._size)
-        for run, key in self._keys():
-            x = values[run] if weights is None else weights[run] * values[run]
-            total += np.bincount(key, x, self._size)
-        return total[self._seen]
+        size = self.m if self._hashed is not None else self._size
+        total = np.zeros(size)
+        for run, key in self._keys() if self._hashed is None else self.runs():
+            total += np.bincount(key, values[run] if weights is None else weights[run] * values[run], size)
+        return total if self._hashed is not None else total[self._seen]
+
+
+def sums_by_code(codes: np.ndarray, levels: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """Σ w by code, shape (levels,), float64; how often each occurs where there are no weights.
+
+    >>> sums_by_code(np.array([2, 0, 2], np.uint8), 4)
+    array([1., 0., 2., 0.])
+    """
+    total = np.zeros(levels)
+    for run in _runs(len(codes), levels):
+        total += np.bincount(codes[run], None if weights is None else weights[run], levels)
+    return total
 
 
 def is_one(values: np.ndarray) -> bool:
     """Whether all are 1; known without a look where one number stands for all (a broadcast view)."""
     if values.ndim and values.strides[0] == 0 and len(values):
         return bool(values[0] == 1.0)
-    return all(bool(np.all(values[start : start + RUN] == 1.0)) for start in range(0, len(values), RUN))
+    return all(bool(np.all(values[run] == 1.0)) for run in _runs(len(values)))
 
 
-def tabulated(y: np.ndarray, weights: np.ndarray, most: int = 4096) -> tuple[np.ndarray, np.ndarray] | None:
-    """Distinct values and how much weight each has, where they are whole numbers in a short range; None elsewhere.
+class Whole(NamedTuple):
+    """Whole numbers of a short range: row i has low + codes[i], of which there are `levels`, whether or not all occur."""
 
-    >>> tabulated(np.array([2.0, 0.0, 2.0]), np.ones(3))
+    low: float
+    codes: np.ndarray
+    levels: int
+
+
+def whole_numbers(values: np.ndarray, most: int = 4096) -> Whole | None:
+    """Numbers, shape (n,), as their distances from the least, of the narrowest type; None unless they are whole, of `most` at most.
+
+    >>> whole_numbers(np.array([2.0, 5.0, 2.0]))
+    Whole(low=2.0, codes=array([0, 3, 0], dtype=uint8), levels=4)
+    """
+    if not len(values):
+        return None
+    low, high = float(np.min(values)), float(np.max(values))
+    if not (high - low < most and low == np.floor(low)):
+        return None
+    codes = np.empty(len(values), np.min_scalar_type(int(high - low)))
+    for run in _runs(len(values)):
+        part = values[run] - low if low else values[run]
+        codes[run] = part
+        if np.any(codes[run] != part):
+            return None
+    return Whole(low, codes, int(high - low) + 1)
+
+
+def tabulated(whole: Whole, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct values of whole numbers, and how much weight each has.
+
+    >>> tabulated(whole_numbers(np.array([2.0, 0.0, 2.0])), np.ones(3))
     (array([0., 2.]), array([1., 2.]))
     """
-    if not len(y):
-        return None
-    low, high = float(np.min(y)), float(np.max(y))
-    if not high - low <= most:
-        return None
-    size = int(high - low) + 1
-    total = np.zeros(size)
-    plain = is_one(weights)
-    for start in range(0, len(y), RUN):
-        part = y[start : start + RUN] - low
-        codes = part.astype(np.intp)
-        if np.any(codes != part):
-            return None
-        total += np.bincount(codes, None if plain else weights[start : start + RUN], size)
+    total = sums_by_code(whole.codes, whole.levels, None if is_one(weights) else weights)
     (seen,) = np.nonzero(total)
-    return low + seen, total[seen]
+    return whole.low + seen, total[seen]

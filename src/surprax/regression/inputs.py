@@ -8,6 +8,7 @@ import numpy as np
 
 from surprax.data.errors import DataError
 from surprax.estimate.events import censoring_codes
+from surprax.regression.alignment import refuse_other_index
 from surprax.regression.design import Design
 from surprax.regression.encoding import Discrete, Variable
 from surprax.regression.formulas import Recipe, required
@@ -128,10 +129,15 @@ def _by_formula(
     responses, covariates = required(formula, available, context)
     if not responses:
         raise ValueError(f"The formula {formula!r} must say what is modelled, on the left of '~': 'y ~ x'.")
-    variables = read_variables(data, [*responses, *covariates, *extras.columns], drop_missing=drop_missing)
-    variables = variables.used()
+    names = [*responses, *covariates, *extras.columns]
+    # What is a response by itself is not coded; of what others are computed from, codes save working it out row by row.
+    alone = {part.strip() for part in formula.partition("~")[0].split("+")}
+    plain = ({*responses} & alone | {*extras.columns}) - {*covariates}
+    variables = read_variables(data, names, drop_missing=drop_missing, plain=plain).used()
     _refuse_names(covariates, True)
     recipe = Recipe.trained(formula, variables, context, columns=available)
+    for role, given in extras.items():
+        refuse_other_index(data, "data", given, role)
     found = {
         role: _named(variables[given], given, role) if isinstance(given, str) else _given(given, role, variables)
         for role, given in extras.items()
@@ -150,13 +156,16 @@ def _of_matrix(X: Any, y: Any, extras: Extras, intercept: bool) -> Inputs:
     _refuse_twins(design)
     n = design.n
     name = str(getattr(y, "name", None) or "y")
+    refuse_other_index(X, "X", y, "y")
+    for role, given in extras.items():
+        refuse_other_index(X, "X", given, role)
     columns = _response_columns(y, name)
     for label, column in columns.items():
         if len(column) != n:
             raise DataError(
                 f"X and y must have one row each for every observation: X has {n} rows, {label} {len(column)}"
             )
-    responses = read_variables(columns, list(columns))
+    responses = read_variables(columns, list(columns), plain=columns)
     for role, given in extras.items():
         if isinstance(given, str):
             raise ValueError(
@@ -209,7 +218,7 @@ def _given(given: Any, role: str, variables: Variables) -> np.ndarray | None:
         raise DataError(f"{role} must have one number for each of {variables.n} rows: found shape {np.shape(given)}")
     if role == "censoring":
         return censoring_codes(array, variables.n)
-    return numbers(read_variables({role: array}, [role])[role], role)
+    return numbers(read_variables({role: array}, [role], plain=[role])[role], role)
 
 
 def _named(variable: Variable, name: str, role: str) -> np.ndarray:

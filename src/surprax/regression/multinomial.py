@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from surprax.data.errors import DataError
+from surprax.regression import encoding
 from surprax.regression.constraints import linear_constraints
 from surprax.regression.coordinates import LinearCoordinates
 from surprax.regression.encoding import Continuous, Discrete, Variable, coded
@@ -36,8 +37,10 @@ def multinomial(
     Args:
         inputs, extras: what `glm` read.
         link: None, or "logit".
-        penalty: ridge, ½·l2·Σb² over all coefficients but intercepts; those of the baseline stay 0, so that the choice of the
-            baseline matters to a penalised fit.
+        penalty: ridge, ½·l2·Σ_k (b_k − b̄)² of each column but the intercept, over all K categories, b̄ being their mean and
+            b_0 = 0. Probabilities do not depend on which category is the baseline: it is the least ½·l2·Σ_k (b_k + c)² of all c,
+            and so scikit-learn's and glmnet's penalty of coefficients for each category. Of two categories, it is ¼·l2·b²: half
+            of what `penalty=l2` is to a Bernoulli law.
         constraints: equations, "`b: x` = `c: x`".
         fixed, tied: coefficients that are held, or have one value, by name.
 
@@ -55,8 +58,7 @@ def multinomial(
             f"Coefficients of categories have no bounds: got some for {next(iter(bounds))}. Use equations."
         )
     l2 = _ridge(penalty)
-    spared = np.array([column == "Intercept" for _ in rows.classes[1:] for column in columns])
-    ridge = np.where(spared, 0.0, l2) if l2 else None
+    ridge = _centred_ridge(l2, columns, len(rows.classes)) if l2 else None
     cells = cells_of(rows)
     coordinates = LinearCoordinates(names, "", fixed, tied, equations, inputs.recipe.centring)
     problem = MultinomialProblem(f"multinomial model of {label}", rows, cells, coordinates, ridge)
@@ -94,6 +96,12 @@ def _ridge(penalty: Any) -> float:
     return float(l2)
 
 
+def _centred_ridge(l2: float, columns: Sequence[str], categories: int) -> np.ndarray:
+    """Λ of ½ bᵀΛb = ½·l2·Σ_k (b_k − b̄)², for coefficients of all categories but the first."""
+    each = np.diag([0.0 if column == "Intercept" else l2 for column in columns])
+    return np.kron(np.eye(categories - 1) - 1.0 / categories, each)
+
+
 def _rows(inputs: Inputs) -> tuple[CategoryRows, str]:
     weights, _ = checked(inputs.extras, inputs.n)
     label = " + ".join(inputs.responses)
@@ -119,6 +127,8 @@ def _rows(inputs: Inputs) -> tuple[CategoryRows, str]:
 
 def _categories(variable: Variable, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Codes of the categories that occur, and what they are called."""
+    if isinstance(variable, Continuous):  # which numbers of a response are, however few are distinct
+        variable = encoding.variable(variable.column())
     if isinstance(variable, Continuous) and not variable.whole:
         raise DataError(
             f"{name} must hold categories, text or whole numbers, for a model of them: found numbers such as"

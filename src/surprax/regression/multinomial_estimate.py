@@ -17,7 +17,9 @@ from surprax.numerics.precision import float64_scope
 from surprax.regression import covariances
 from surprax.regression.estimate import Origins
 from surprax.regression.multinomial_diagnosis import reason_without_maximum
+from surprax.regression.multinomial_prediction import predicted
 from surprax.regression.multinomial_problem import CategoryRows, Cells, MultinomialProblem
+from surprax.regression.prediction import Prediction
 from surprax.regression.solver import SAMPLE, descend
 from surprax.units import Unit, from_nats
 
@@ -116,7 +118,7 @@ class MultinomialEstimate(Estimate):
         if problem.ridge is None or H is None:
             return problem.size
         B = problem.linear.B
-        penalty = np.diag(problem.ridge) if B is None else B.T @ (problem.ridge[:, None] * B)
+        penalty = problem.ridge if B is None else B.T @ problem.ridge @ B
         return problem.size - float(np.trace(np.linalg.solve(H, penalty)))
 
     @property
@@ -183,22 +185,32 @@ class MultinomialEstimate(Estimate):
         """The rows of the fit."""
         return self.problem.original
 
-    def predict(self, new: Any = None, *, kind: str = "mean") -> np.ndarray:
-        """Probabilities of the categories, in the order of `classes`, for new rows or those of the fit: shape (n, K).
+    def predict(
+        self, new: Any = None, *, kind: str = "mean", interval: str | None = None, level: float = 0.95
+    ) -> np.ndarray | Prediction:
+        """Probabilities of the categories, in the order of `classes`, for new rows or those of the fit.
 
         Args:
             new: data with the columns of the formula, or a matrix as X was; None for the rows of the fit.
             kind: "mean" for probabilities; "linear" for log p_k/p_0.
+            interval: "mean" for confidence intervals of the probabilities, each by the delta method for its log-odds,
+                log p_k/(1 − p_k), so that all ends are between 0 and 1; of log p_k/p_0 by their standard errors.
+            level: between 0 and 1.
+
+        Returns:
+            An array (n, K); with an interval, a `Prediction` of `mean`, `low` and `high`, each (n, K).
+
+        >>> import surprax as sx
+        >>> data = {"x": [0, 1, 2, 3, 4, 5, 6, 7], "y": ["a", "b", "a", "c", "b", "b", "c", "c"]}
+        >>> est = sx.glm("y ~ x", data, family=sx.Categorical)
+        >>> est.predict({"x": [2.5]}, interval="mean", level=0.5)
+          row  category           p         low        high    50 % of the mean
+            0         a     0.23091     0.10627     0.43122
+            0         b       0.597     0.40932        0.76
+            0         c     0.17209     0.07193     0.35794
         """
-        if kind not in ("mean", "linear"):
-            raise ValueError(f'A prediction is of kind "mean" or "linear"; got {kind!r}.')
-        if kind == "mean" and new is None:
-            return self._probabilities[0].T
         design = self.problem.original.design if new is None else self.origins.recipe.design(new)
-        if kind == "mean":
-            return self.problem.probabilities(self._z, design)[0].T
-        b = self.problem.matrix_of(self._z).T
-        return np.concatenate([np.zeros((design.n, 1)), design.linear(b)], axis=1)
+        return predicted(self, design, kind, interval, level)
 
     def residuals(self, kind: str = "response", *, unit: Unit = "bit") -> np.ndarray:
         """What the fit leaves, of each row of the data.

@@ -137,7 +137,7 @@ class MultinomialProblem(LinearlyCoordinated):
         original: the rows.
         cells: what they were put together to.
         coordinates: of the (K − 1) p coefficients.
-        ridge: λ of each coefficient, of a penalty ½ Σ λ b²; None for none.
+        ridge: Λ of a penalty ½ bᵀΛb; None for none.
     """
 
     def __init__(
@@ -201,8 +201,9 @@ class MultinomialProblem(LinearlyCoordinated):
         linear = self.linear
         if self.ridge is not None:
             b = linear.coefficients(z)
-            value, gradient = value + 0.5 * float(self.ridge @ b**2), gradient + self.ridge * b
-            H = None if H is None else H + np.diag(self.ridge)
+            pull = self.ridge @ b
+            value, gradient = value + 0.5 * float(b @ pull), gradient + pull
+            H = None if H is None else H + self.ridge
         if H is not None and linear.B is not None:
             H = linear.B.T @ H @ linear.B
         return value, linear.pulled_back(gradient), H

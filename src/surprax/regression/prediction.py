@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from surprax.estimate.checks import checked_level, finite_numbers
 from surprax.numerics.precision import float64_scope
+from surprax.regression.alignment import refuse_other_index
 from surprax.regression.design import AT_ONCE
 from surprax.regression.responses import BinomialResponse, NormalResponse
 from surprax.regression.rows import Rows
@@ -29,10 +31,11 @@ class Prediction:
     """Means of responses with intervals.
 
     Attributes:
-        mean: shape (n,).
-        low, high: ends of the intervals, shapes (n,).
+        mean: shape (n,); of categories (n, K).
+        low, high: ends of the intervals, of the same shape.
         level: what they hold.
         interval: "mean" or "prediction".
+        classes: the categories; none where responses are numbers.
     """
 
     mean: np.ndarray
@@ -40,13 +43,26 @@ class Prediction:
     high: np.ndarray
     level: float
     interval: str
+    classes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        what = "of the mean" if self.interval == "mean" else "for a response"
-        lines = [f"{'mean':>12}  {'low':>12}  {'high':>12}    {100 * self.level:g} % {what}"]
+        what = f"{100 * self.level:g} % {'of the mean' if self.interval == 'mean' else 'for a response'}"
+        if self.classes:
+            return self._by_category(what)
+        lines = [f"{'mean':>12}  {'low':>12}  {'high':>12}    {what}"]
         shown = list(zip(self.mean, self.low, self.high))[:20]
         lines += ["  ".join(f"{v:12.5g}" for v in row) for row in shown]
         more = len(self.mean) - 20
+        return "\n".join([*lines, f"… {more:,} more rows"] if more > 0 else lines)
+
+    def _by_category(self, what: str) -> str:
+        wide = max(8, *map(len, self.classes))
+        lines = [f"{'row':>5}  {'category':>{wide}}  {'p':>10}  {'low':>10}  {'high':>10}    {what}"]
+        rows = max(1, 20 // len(self.classes))
+        for i in range(min(rows, len(self.mean))):
+            for name, *numbers in zip(self.classes, self.mean[i], self.low[i], self.high[i]):
+                lines.append("  ".join([f"{i:>5}", f"{name:>{wide}}", *(f"{v:10.5g}" for v in numbers)]))
+        more = len(self.mean) - rows
         return "\n".join([*lines, f"… {more:,} more rows"] if more > 0 else lines)
 
     __repr__ = __str__
@@ -62,12 +78,11 @@ def new_rows(origins: "Origins", new: Any, offset: Any) -> Rows:
     elif offset is None and given is not None:
         raise ValueError("The fit had an offset: pass that of the new rows, offset=numbers (0 for none).")
     if offset is not None:
-        offset = np.asarray(offset, np.float64)
+        refuse_other_index(new, "the new data", offset, "offset")
+        offset = finite_numbers(offset, "Offsets are")
         if offset.shape not in ((), (n,)):
             raise ValueError(f"The offset has one number for each of the {n} rows; got shape {offset.shape}.")
         offset = np.broadcast_to(offset, (n,))
-        if not np.all(np.isfinite(offset)):
-            raise ValueError(f"Offsets must be finite; found {offset[~np.isfinite(offset)][0]}.")
     return Rows(design, np.zeros(n), np.ones(n), np.ones(n), offset)
 
 
@@ -79,8 +94,7 @@ def predicted(
         raise ValueError(f'A prediction is of kind "mean" or "linear"; got {kind!r}.')
     if interval not in (None, "mean", "prediction"):
         raise ValueError(f'An interval is "mean" or "prediction", or None; got {interval!r}.')
-    if not 0 < level < 1:
-        raise ValueError(f"A level is a share between 0 and 1; got {level}.")
+    level = checked_level(level)
     if interval == "prediction" and kind == "linear":
         raise ValueError('An interval for responses has no linear predictor; use kind="mean".')
     eta = rows.eta(estimate._b)
@@ -96,6 +110,10 @@ def predicted(
         return Prediction(mu, np.minimum(*ends), np.maximum(*ends), level, interval)
     if trials is not None and not isinstance(estimate.problem.response, BinomialResponse):
         raise ValueError(f"Trials belong to binomial responses; the family is {estimate.problem.response.name}.")
+    if trials is not None:
+        trials = finite_numbers(trials, "Trials are")
+        if trials.shape not in ((), (rows.n,)):
+            raise ValueError(f"Trials are one number for each of the {rows.n} rows; got shape {trials.shape}.")
     return Prediction(mu, *_for_responses(estimate, rows, eta, errors, level, trials), level, interval)
 
 

@@ -60,8 +60,9 @@ def rows_of(response: Response, inputs: Inputs) -> tuple[Rows, str]:
     if len(columns) != 1:
         raise DataError(f"{response.name} responses are one column: found {', '.join(columns)}")
     (y,) = columns.values()
-    response.check(y, label)
-    return Rows(inputs.design, y, weights, precision, inputs.extras["offset"], inputs.rest), label
+    rows = Rows(inputs.design, y, weights, precision, inputs.extras["offset"], inputs.rest)
+    response.check(y, label, rows.whole)
+    return rows, label
 
 
 def _shares(

@@ -5,17 +5,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from surprax.numerics.precision import float64_scope
 from surprax.regression.base import LinearlyCoordinated
 from surprax.regression.coordinates import LinearCoordinates
 from surprax.regression.least_squares import Triangle
 from surprax.regression.links import Link
-from surprax.regression.responses import Dispersed, Response, Shaped
+from surprax.regression.responses import CANCELS, Dispersed, Response
+from surprax.regression.row_sums import constant_of as _constant
+from surprax.regression.row_sums import extra_slopes, half_deviance_of
 from surprax.regression.rows import Rows, Totals
 from surprax.regression.sums import ByRow, by_row
 from surprax.regression.totals import saturated, totals_of
@@ -66,6 +65,16 @@ class LinearProblem(LinearlyCoordinated):
         self.rows = totals.count
         self.each = self._each_is_known if original is not None else None
         self._last: _Point | None = None
+        self._summed: tuple[np.ndarray, float] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_last": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for rows in (self.data_rows, self.original, getattr(self.data_rows, "members", None)):
+            if isinstance(rows, Rows):  # arrays of JAX come back in float32, and are made again
+                rows.__dict__.pop("filled", None)
 
     def _each_is_known(self, values: Any, data: Any) -> Any:
         raise NotImplementedError
@@ -151,7 +160,7 @@ class LinearProblem(LinearlyCoordinated):
             if H is not None:
                 H += rows.design.gram(curvature_of(each, second))
         if self.ridge is not None:
-            value, gradient = value + 0.5 * float(self.ridge @ b**2), gradient + self.ridge * b
+            value, gradient = value + self._penalty(b), gradient + self.ridge * b
             if H is not None:
                 H += np.diag(self.ridge)
         return self._assembled(z, value, gradient, H, mixed, in_extra, totals, log_extra, weights, unit)
@@ -189,9 +198,7 @@ class LinearProblem(LinearlyCoordinated):
         if unit:
             return value, slope, H
         if isinstance(response, Dispersed):
-            constant = self.constant if weights is None else _constant(response, self.original.reweighted(
-                self.original.weights * np.asarray(weights)))  # fmt: skip
-            half = value + constant
+            half = self._half(value, coordinates.coefficients(z), weights)
             per = _dispersion_slope(response) if response.extra else 0.0
             phi = float(np.exp(per * log_extra))
             sat, first, second = saturated(response, totals, log_extra)
@@ -208,6 +215,31 @@ class LinearProblem(LinearlyCoordinated):
             return value, slope, H
         out = np.append(slope, in_extra[0])
         return value, out, None if H is None else _bordered(H, coordinates.pulled_back(mixed), in_extra[1])
+
+    def half_deviance(self, z: np.ndarray) -> float:
+        """Half the deviance of dispersion models at z, with what is within cells and without a penalty."""
+        b = self.linear.coefficients(z)
+        return self._half(self.evaluate(z[: self.linear.free_coefficients], unit=True)[0], b, None) - self._penalty(b)
+
+    def _half(self, value: float, b: np.ndarray, weights: Any) -> float:
+        """Half the deviance at b, with the penalty, of its value less constants; summed row by row where these all but cancel."""
+        if weights is None:
+            source, constant, within = self.data_rows, self.constant, self.totals.within
+        else:
+            source = self.original.reweighted(self.original.weights * np.asarray(weights))
+            constant, within = sum(_constant(self.response, rows) for rows in source.parts()), 0.0
+        half = value + constant
+        if abs(constant - within) <= CANCELS * abs(half):
+            return half
+        if weights is not None or self._summed is None or not np.array_equal(self._summed[0], b):
+            total = within + sum(half_deviance_of(self.response, self.link, rows, b) for rows in source.parts())
+            if weights is not None:
+                return total + self._penalty(b)
+            self._summed = np.array(b), total
+        return self._summed[1] + self._penalty(b)
+
+    def _penalty(self, b: np.ndarray) -> float:
+        return 0.0 if self.ridge is None else 0.5 * float(self.ridge @ b**2)
 
     # What `Problem` promises.
 
@@ -227,7 +259,7 @@ class LinearProblem(LinearlyCoordinated):
         out = -(matrix if coordinates.B is None else matrix @ coordinates.B) * (each.slope / phi)[:, None]
         if not coordinates.has_free_extra:
             return out
-        return np.column_stack([out, -_extra_slopes(self.response, self.link, once, rows.eta(b), log_extra)])
+        return np.column_stack([out, -extra_slopes(self.response, self.link, once, rows.eta(b), log_extra)])
 
 
 def curvature_of(each: ByRow, kind: str) -> np.ndarray:
@@ -243,48 +275,3 @@ def _bordered(H: np.ndarray, side: np.ndarray, corner: float) -> np.ndarray:
 def _dispersion_slope(response: Dispersed) -> float:
     """d log φ / d log extra."""
     return float(response.log_dispersion(1.0))
-
-
-def _constant(response: Response, rows: Rows) -> float:
-    if not isinstance(response, Dispersed):
-        return 0.0
-    y, w = rows.filled
-    with float64_scope():
-        return float(_constants(response)(y, w))
-
-
-@functools.cache
-def _constants(response: Dispersed) -> Any:
-    return jax.jit(lambda y, w: jnp.sum(jnp.where(w > 0, w * response.constant(y), 0.0)))
-
-
-@functools.cache
-def _extra_program(response: Response, link: Link) -> Any:
-    if isinstance(response, Dispersed):
-
-        def dispersed(y: Any, p: Any, eta: Any, a: Any) -> Any:
-            half = response.kernel(y, eta, link) + response.constant(y)
-            log_seen = jnp.log(response.precisions(y, p))
-
-            def of(a: Any) -> Any:
-                log_phi = response.log_dispersion(a)
-                return half * p * jnp.exp(-log_phi) - response.saturated(log_phi - log_seen)
-
-            return jax.jvp(of, (a,), (jnp.ones_like(a),))[1]
-
-        return jax.jit(dispersed)
-    assert isinstance(response, Shaped)
-
-    def shaped(y: Any, p: Any, eta: Any, a: Any) -> Any:
-        return jax.jvp(lambda a: response.surprise(y, eta, link, a), (a,), (jnp.ones_like(a),))[1]
-
-    return jax.jit(shaped)
-
-
-def _extra_slopes(response: Response, link: Link, rows: Rows, eta: np.ndarray, log_extra: float) -> np.ndarray:
-    """∂ surprise/∂ log extra of each row."""
-    with float64_scope():
-        y, p = rows.filled
-        eta = rows.fill(eta)
-        slopes = _extra_program(response, link)(y, jnp.where(p > 0, p, 1.0), eta, jnp.full_like(eta, log_extra))
-        return np.asarray(slopes)[: rows.n]

@@ -85,6 +85,8 @@ def _native(x: Any, origin: Origin) -> Any:
             return arrow.of_labels(_objects(list(x)), origin)
     if hasattr(x, "combine_chunks") or hasattr(x, "__arrow_c_array__"):
         return pa.array(x)
+    if hasattr(x, "codes") and hasattr(x, "categories"):  # pandas.Categorical
+        return _coded(np.asarray(x.codes), _labels(list(x.categories)))
     import narwhals as nw
 
     series = nw.from_native(x, allow_series=True, pass_through=True)
@@ -94,8 +96,11 @@ def _native(x: Any, origin: Origin) -> Any:
             raise DataError(f"{origin.what} must be one column: found {type(x).__name__} {shortened(x)}; pass an array")
         return array
     native = series.to_native()
-    if hasattr(native, "cat") and hasattr(native.cat, "codes"):  # pandas
-        return _coded(native.cat.codes.to_numpy(), _labels(list(native.cat.categories)))
+    if hasattr(native, "cat") and hasattr(native.cat, "codes"):  # pandas, whose series would copy them
+        return _coded(np.asarray(native.array.codes), _labels(list(native.cat.categories)))
+    kind = getattr(native, "dtype", None)
+    if isinstance(kind, np.dtype) and kind.kind in "biuf":  # where what is missing is NaN
+        return native.to_numpy()
     if series.dtype == nw.Boolean or series.dtype.is_numeric():
         if series.null_count() == 0:
             return series.to_numpy()
@@ -131,9 +136,9 @@ def _either(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | No
 
 
 def _coded(codes: np.ndarray, labels: np.ndarray) -> Raw:
-    missing = codes < 0
-    if not missing.any():
+    if not len(codes) or codes.min() >= 0:
         return Raw(narrowest(codes, len(labels)), labels)
+    missing = codes < 0
     return Raw(narrowest(np.where(missing, 0, codes), len(labels)), labels, missing)
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
+from surprax.estimate.checks import checked_key
 from surprax.numerics.precision import float64_scope
 from surprax.regression.links import Link
 from surprax.regression.responses import BinomialResponse, Dispersed, Response, Shaped
@@ -100,7 +101,7 @@ def _surprise_program(response: Response, link: Link) -> Any:
 
         def dispersed(y: Any, p: Any, eta: Any, a: Any) -> Any:
             log_phi = response.log_dispersion(a)
-            half = response.kernel(y, eta, link) + response.constant(y)
+            half = response.half_at(y, eta, link)
             return half * p * jnp.exp(-log_phi) - response.saturated(log_phi - jnp.log(response.precisions(y, p)))
 
         return jax.jit(dispersed)
@@ -134,10 +135,7 @@ def _quantile(estimate: "LinearEstimate", rows: Rows, mu: np.ndarray, key: Any) 
         if not (response.whole or binomial):
             low, high = np.asarray(law.log_cdf(y)), np.asarray(law.log_sf(y))
             return np.where(low < high, scipy.special.ndtri_exp(low), -scipy.special.ndtri_exp(high))
-        if key is None:
-            raise ValueError(
-                "Quantile residuals of discrete responses are drawn within steps: pass a key, jax.random.key(0)."
-            )
+        checked_key(key, "Quantile residuals of discrete responses are drawn within steps,")
         above = np.asarray(law.cdf(y))
         below = np.where(y > 0, np.asarray(law.cdf(np.maximum(y - 1.0, 0.0))), 0.0)
         u = np.asarray(jax.random.uniform(key, y.shape, jnp.float64, minval=1e-12))

@@ -31,12 +31,17 @@ from surprax.families import (
 from surprax.numerics.elementary import deviance, scale_divergence, xlogy
 from surprax.numerics.gamma import digamma, log_gamma, stirling_error, trigamma
 from surprax.numerics.gamma_differences import log_beta
+from surprax.regression.divergences import negative_binomial_divergence
+from surprax.regression.grouping import Whole
 from surprax.regression.links import Link
+
+__all__ = ["BY_FAMILY", "CANCELS", "Dispersed", "Response", "Shaped"]
 
 RUN = 1 << 17
 """Responses that are looked at together."""
 
-__all__ = ["BY_FAMILY", "Dispersed", "Response", "Shaped"]
+CANCELS = 100.0
+"""How many times larger than half the deviance its constant may be, before it is computed otherwise: two digits."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,10 @@ class Response:
         """With its article: "a gamma law", "an inverse Gaussian law"."""
         return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name} law"
 
-    def check(self, y: np.ndarray, label: str) -> None:
-        """An error for responses outside of the support."""
+    def check(self, y: np.ndarray, label: str, whole: Whole | None = None) -> None:
+        """An error for responses outside of the support; what the whole numbers are, where it is known, saves looking."""
         low, high = self.support
-        if self._all_inside(y):
+        if self._all_inside(y if whole is None else whole.low + np.array([0.0, whole.levels - 1.0])):
             return
         bad = (y < low) | (y > high)
         if not self.closed[0]:
@@ -119,6 +124,13 @@ class Dispersed(Response):
     def half_deviance(self, y: Array, mu: Array) -> Array:
         """½ d(y, μ), with its digits where μ is near y."""
         raise NotImplementedError
+
+    def half_at(self, y: Array, eta: Array, link: Link) -> Array:
+        """½ d(y, μ) by the linear predictor: kernel and constant, or `half_deviance` where these all but cancel."""
+        constant = self.constant(y)
+        half = self.kernel(y, eta, link) + constant
+        cancels = jnp.abs(constant) > CANCELS * jnp.abs(half)
+        return jnp.where(cancels, self.half_deviance(y, link.inverse(eta)), half)
 
     def variance(self, mu: Any) -> Any:
         """V(μ), the variance at dispersion 1."""
@@ -321,7 +333,7 @@ class InverseGaussianResponse(Dispersed):
         return 0.5 / y
 
     def half_deviance(self, y: Array, mu: Array) -> Array:
-        return 0.5 * jnp.square(y / mu - 1.0) / y
+        return 0.5 * jnp.square((y - mu) / mu) / y
 
     def variance(self, mu: Any) -> Any:
         return mu**3
@@ -353,10 +365,11 @@ class NegativeBinomialResponse(Shaped):
     extra: str = "concentration"
 
     def surprise(self, y: Array, eta: Array, link: Link, log_extra: Array) -> Array:
-        r, log_mu = jnp.exp(log_extra), link.log_inverse(eta)
-        shrunk = jnp.log1p(jnp.exp(log_mu - log_extra))  # log((r + μ)/r)
-        chosen = log_gamma(y + r) - log_gamma(r) - y * log_extra - log_gamma(y + 1.0)
-        return (r + y) * shrunk - jnp.where(y == 0, 0.0, y * log_mu) - chosen
+        r = jnp.exp(log_extra)
+        some = jnp.where(y > 0, y, 1.0)  # −log p(y | y, r) by Stirling's formula, as Loader (2000) has it
+        own = jnp.where(y > 0, 0.5 * jnp.log(2.0 * jnp.pi * some) + stirling_error(some), 0.0)
+        best = own + 0.5 * jnp.log1p(y / r) + stirling_error(r) - stirling_error(y + r)
+        return negative_binomial_divergence(y, link.inverse(eta), r) + best
 
     def information(self, mu: Array, log_extra: Array) -> Array:
         return 1.0 / (mu * (1.0 + mu * jnp.exp(-log_extra)))
@@ -365,7 +378,7 @@ class NegativeBinomialResponse(Shaped):
         return mu + mu**2 / extra
 
     def half_deviance_of(self, y: Array, mu: Array, extra: Array) -> Array:
-        return xlogy(y, y) - xlogy(y, mu) - (y + extra) * (jnp.log1p(y / extra) - jnp.log1p(mu / extra))
+        return negative_binomial_divergence(y, mu, extra)
 
     def distribution(self, mu: Any, extra: Any, trials: Any = None) -> Distribution:
         return NegativeBinomial(mu, jnp.broadcast_to(extra, jnp.shape(mu)))

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from surprax.numerics.precision import float64_scope
 from surprax.regression.design import Design
+from surprax.regression.grouping import Whole, sums_by_code, whole_numbers
 
 __all__ = ["Rows", "Totals", "bucket", "distinct"]
 
@@ -24,11 +25,10 @@ def distinct(values: np.ndarray, most: int = 4096) -> tuple[np.ndarray, np.ndarr
     >>> distinct(np.array([2.0, 0.0, 2.0]))
     (array([0., 2.]), array([1, 0, 1]))
     """
-    low, high = float(np.min(values)), float(np.max(values))
-    if high - low <= most and not np.any(values != np.rint(values)):
-        codes = (values - low).astype(np.intp)
-        seen = np.bincount(codes) > 0
-        return low + np.flatnonzero(seen), (codes if np.all(seen) else (np.cumsum(seen) - 1)[codes])
+    if (whole := whole_numbers(values, most)) is not None:
+        seen = sums_by_code(whole.codes, whole.levels) > 0
+        codes = whole.codes if np.all(seen) else (np.cumsum(seen) - 1).take(whole.codes)
+        return whole.low + np.flatnonzero(seen), codes
     if len(np.unique(values[:: max(1, len(values) // 2000)])) > min(most, 500):
         return None
     coded = pc.dictionary_encode(pa.array(values))
@@ -97,6 +97,10 @@ class Rows:
         """How many there are."""
         return len(self.y)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: all but arrays on the device."""
+        return {name: part for name, part in self.__dict__.items() if name != "filled"}
+
     @property
     def alike(self) -> bool:
         """Whether all that a row stands for has its linear predictor."""
@@ -106,6 +110,11 @@ class Rows:
     def spread(self) -> np.ndarray | None:
         """Σ w p (yᵢ − y)² of the responses that a cell is of; None where rows are rows."""
         return None
+
+    @functools.cached_property
+    def whole(self) -> Whole | None:
+        """Responses as codes, where they are whole numbers of a short range."""
+        return whole_numbers(self.y)
 
     def parts(self) -> Iterator["Rows"]:
         """Themselves, in pieces that fit into memory."""

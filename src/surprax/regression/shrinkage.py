@@ -10,9 +10,11 @@ import scipy.linalg
 
 from surprax.estimate.report import Report
 from surprax.regression.coordinates import LinearCoordinates
+from surprax.regression.design import Dense, Design
 from surprax.regression.problem import LinearProblem
 from surprax.regression.proximal import Shape, beginning, certified, extra_at, shrink
 from surprax.regression.responses import Dispersed
+from surprax.regression.rows import Rows
 from surprax.regression.totals import saturated
 
 __all__ = ["Penalty", "Solution", "pair", "solved"]
@@ -149,6 +151,8 @@ def solved(
     began = time.perf_counter()
     shape = penalty.shape(problem)
     linear, response = problem.linear, problem.response
+    if begin is None and _is_wide(problem, penalty):
+        begin = _narrow(problem)
     with np.errstate(all="ignore"):
         end = shrink(problem, shape, beginning(problem, shape) if begin is None else begin[: len(shape.l1)], H)
         dispersed = isinstance(response, Dispersed)
@@ -172,6 +176,35 @@ def solved(
     effective = _effective(problem, fresh[:free, :free], inside[:free]) + linear.has_free_extra
     smooth = not np.any(shape.l1 > 0) and not at_bounds
     return Solution(z, value, curvature, report, effective, smooth, at_bounds)
+
+
+def _is_wide(problem: LinearProblem, penalty: Penalty) -> bool:
+    """Whether a ridge alone has at least twice as many columns as rows."""
+    rows, smooth = problem.data_rows, penalty.l1 == 0 and penalty.l2 > 0 and not penalty.bounded
+    return isinstance(rows, Rows) and smooth and problem.linear.B is None and 2 * rows.n < rows.design.p
+
+
+def _narrow(problem: LinearProblem) -> np.ndarray:
+    """Free numbers at the maximum under a ridge, found among combinations of rows, as many as there are: all others are 0 there.
+
+    With X Λ^(−½) = L Qᵀ, L (n, n), it is that of the design L with the penalty ½ Σ γ², and b = Λ^(−½) Q γ.
+    """
+    rows, linear, ridge = problem.data_rows, problem.linear, problem.ridge
+    assert ridge is not None
+    X, held = rows.design.matrix(), ridge > 0
+    root = np.sqrt(ridge[held])
+    Q, R = scipy.linalg.qr((X[:, held] / root).T, mode="economic")
+    free = int(np.sum(~held))
+    names = [f"c{j}" for j in range(free + len(R))]
+    few = replace(rows, design=Design(names, [Dense(np.column_stack([X[:, ~held], R.T]))]), rest=None)
+    coordinates = LinearCoordinates(names, linear.extra, linear.fixed if linear.extra in linear.fixed else None)
+    ones = np.concatenate([np.zeros(free), np.ones(len(R))])
+    small = problem.replaced(rows=few, original=few, coordinates=coordinates, ridge=ones)
+    shape = Penalty(0.0, 1.0, ones, np.full(len(ones), -np.inf), np.full(len(ones), np.inf)).shape(small)
+    z = shrink(small, shape, beginning(small, shape)).z
+    b = np.empty(len(ridge))
+    b[~held], b[held] = z[:free], Q @ z[free : len(ones)] / root
+    return np.concatenate([b, z[len(ones) :]])
 
 
 def _labels(linear: LinearCoordinates, size: int) -> tuple[str, ...]:
@@ -198,4 +231,10 @@ def _effective(problem: LinearProblem, H: np.ndarray, inside: np.ndarray) -> flo
     B = problem.linear.B
     ridge = np.diag(problem.ridge) if B is None else B.T @ (problem.ridge[:, None] * B)
     whole, part = H[np.ix_(inside, inside)], ridge[np.ix_(inside, inside)]
-    return float(np.sum(inside)) - float(np.trace(np.linalg.lstsq(whole, part, rcond=None)[0]))
+    try:
+        scale = 1.0 / np.sqrt(np.maximum(np.diagonal(whole), 1e-300))
+        factor = scipy.linalg.cho_factor(scale[:, None] * whole * scale, lower=True)
+        taken = np.trace(scipy.linalg.cho_solve(factor, scale[:, None] * part * scale))
+    except np.linalg.LinAlgError:
+        taken = np.trace(np.linalg.lstsq(whole, part, rcond=None)[0])
+    return float(np.sum(inside)) - float(taken)

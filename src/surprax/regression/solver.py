@@ -243,9 +243,7 @@ def _best_dispersion(problem: LinearProblem, b: np.ndarray) -> float:
     """Where the extra parameter is best at coefficients b; only the deviance matters."""
     response = problem.response
     assert isinstance(response, Dispersed)
-    half = problem.evaluate(b, unit=True)[0] + problem.constant
-    if problem.ridge is not None:
-        half -= 0.5 * float(problem.ridge @ problem.linear.coefficients(b) ** 2)
+    half = problem.half_deviance(b)
     per = float(response.log_dispersion(1.0))
     mean = max(2.0 * half / problem.totals.count, 1e-300)
 

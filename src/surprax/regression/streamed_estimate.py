@@ -1,9 +1,11 @@
 """Fits to rows that stay in their file: their likelihood, and robust covariances, by passes over it."""
 
 import functools
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, final
 
 import numpy as np
+from jax import Array
 
 from surprax.estimate.covariances import factor
 from surprax.regression.covariances import ROBUST
@@ -93,7 +95,10 @@ class StreamedEstimate(LinearEstimate):
         if kind not in ROBUST or (kind == "cluster") != (clusters is not None):
             return super().covariance(kind, clusters, dispersion=dispersion)
         if kind in ("HC2", "HC3"):
-            raise ValueError(_not_kept(f"leverages, which {kind} takes,") + ' Use "HC1", or kind="cluster".')
+            raise ValueError(
+                _not_kept(f"leverages, by which {kind} goes")
+                + ' Or use "HC1", or kind="cluster", which take a pass over the file.'
+            )
         slopes, half = self.problem.theta(self._z)[1], factor(self)
         out = slopes @ half @ half.T
         out = out @ (self._clustered(clusters) if kind == "cluster" else self._squares()) @ out.T
@@ -131,9 +136,23 @@ class StreamedEstimate(LinearEstimate):
             raise ValueError("A covariance by clusters needs at least two of them; all rows have one label.")
         return number / (number - 1.0) * (sums.T @ sums)
 
+    def bootstrap(self, key: Array, resamples: int = 999) -> NoReturn:
+        """Refused: each resample would take passes over the file of its own."""
+        raise ValueError(
+            _not_kept("resamples of them, each of which would be a fit to the whole file")
+            + ' Errors that hold where the model is wrong are of kind="sandwich", and intervals of skewed likelihoods by'
+            ' method="profile".'
+        )
+
     def data_rows(self) -> NoReturn:
         """Refused: rows were not kept."""
-        raise ValueError(_not_kept("numbers for each of its rows, such as residuals,"))
+        raise ValueError(_not_kept("numbers for each of its rows, such as residuals"))
+
+    def refit(
+        self, *, fixed: Mapping[str, Any] | None = None, tied: Sequence[Sequence[str]] = ()
+    ) -> "StreamedEstimate":
+        """The same likelihood maximised with other parameters held or tied, by further passes over the file."""
+        return StreamedEstimate.of(super().refit(fixed=fixed, tied=tied), self.file)
 
 
 def _not_kept(what: str) -> str:

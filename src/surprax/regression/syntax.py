@@ -84,6 +84,11 @@ def parsed(formula: str, columns: Sequence[str] | None = None, context: Context 
         found = Formula(formula, _context=available)
     except FormulaicError as error:
         raise ValueError(_unparsable(formula, error, columns is None)) from None
+    except SyntaxError as error:  # of Python within {} or a call
+        code = f" at {error.text.strip()!r}" if error.text else ""
+        raise ValueError(
+            f"A formula must read like 'y ~ x + C(z)': {formula!r} has what is no Python{code} ({error.msg}); correct it"
+        ) from None
     structure = getattr(found, "_structure", None)
     left, right = (found.lhs, found.rhs) if structure and set(structure) == {"lhs", "rhs"} else ((), found)
     if not all(isinstance(term, Term) for side in (left, right) for term in side):

@@ -31,9 +31,8 @@ def totals_of(response: Response, rows: Rows) -> Totals:
         precisions, place = np.unique(seen, return_inverse=True)
         counts = np.bincount(place, rows.weights, len(precisions))
     y, weights, precision = rows.y, rows.weights, rows.precision
-    found = tabulated(y, weights) if len(precisions) == 1 and rows.n > MANY else None
-    if found is not None:
-        y, weights = found
+    if len(precisions) == 1 and rows.n > MANY and rows.whole is not None:
+        y, weights = tabulated(rows.whole, weights)
         precision = np.full(len(y), precisions[0])
     with float64_scope():
         return Totals(count, float(weights @ response.base(y, precision)), precisions, counts)

@@ -5,7 +5,7 @@ variables["region"]                   # Discrete: codes and the distinct values
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -14,7 +14,7 @@ import numpy as np
 from surprax.data.errors import DataError, Origin, no_such_column, quoted
 from surprax.data.sources import open_source
 from surprax.data.tables import Table
-from surprax.regression.encoding import Continuous, Discrete, Variable, variable
+from surprax.regression.encoding import Continuous, Discrete, Variable, number, variable
 from surprax.regression.reading import Raw, read_raw
 
 __all__ = ["Continuous", "Discrete", "Variable", "Variables", "column_names", "read_variables"]
@@ -64,12 +64,15 @@ class Variables(Mapping[str, Variable]):
         return Variables(cut, len(kept), self.missing, kept, self.whose)
 
 
-def read_variables(data: Any, names: Sequence[str], *, drop_missing: bool = False) -> Variables:
+def read_variables(
+    data: Any, names: Sequence[str], *, drop_missing: bool = False, plain: Collection[str] = ()
+) -> Variables:
     """The named columns of `data` as variables; no others are looked at.
 
     `data` is a data frame (pandas, polars, pyarrow or any that narwhals knows), a mapping from names to columns, a
     `surprax.data.Table`, or the path of a CSV, Parquet or Arrow file. Text, categories and objects become `Discrete`
-    and categorical; so many numbers as have few distinct values become `Discrete`, others `Continuous`.
+    and categorical; so many numbers as have few distinct values become `Discrete`, others `Continuous`. Numbers in the
+    columns named in `plain` become `Continuous` however few are distinct: they are not looked through, nor copied.
 
     Raises `DataError`, one sentence, for: names that are not there, columns of unequal length, no rows, missing
     values (`drop_missing` drops each row in which one of these columns has one), infinite values, dates, mixed kinds.
@@ -95,7 +98,7 @@ def read_variables(data: Any, names: Sequence[str], *, drop_missing: bool = Fals
         raws = {name: raw.rows(kept) for name, raw in raws.items()}
     elif kept is not None and isinstance(data, Table):
         before = data.rows
-    variables = {name: _variable(raw) for name, raw in raws.items()}
+    variables = {name: _variable(raw, name in plain) for name, raw in raws.items()}
     return Variables(variables, n, before - n, kept, found.whose)
 
 
@@ -108,8 +111,10 @@ def column_names(data: Any) -> list[str]:
     )
 
 
-def _variable(raw: Raw) -> Variable:
-    return variable(raw.values) if raw.labels is None else Discrete(raw.values, raw.labels, categorical=True)
+def _variable(raw: Raw, plain: bool) -> Variable:
+    if raw.labels is not None:
+        return Discrete(raw.values, raw.labels, categorical=True)
+    return number(raw.values) if plain else variable(raw.values)
 
 
 @final
