@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -32,7 +32,7 @@ from surprax.infer.scopes import sampling_device
 from surprax.infer.trajectories import NOWHERE, STATISTICS, Adaptation, Noise, Position, iterations, noise, rows_of
 from surprax.models import Compressed
 from surprax.models.aside import Aside
-from surprax.models.certificate import Told
+from surprax.models.certificate import Near, Told
 
 __all__ = ["Chains", "Frame", "Settings", "frame_of", "sample"]
 
@@ -55,6 +55,16 @@ class Settings:
     num_samples: int
     target_accept_prob: float
     max_tree_depth: int
+
+
+class Proof(Protocol):
+    """That a compressed model is what it should be: begun while programs are compiled, ended when the mode is known."""
+
+    def begin(self, told: Told | None) -> None:
+        """`told`: the energy of free numbers in float64 by the program of the chains, if that is what it computes."""
+
+    def prove(self, near: Near | None) -> None:
+        """Raises what ends the inference where the model is not."""
 
 
 @dataclass(frozen=True)
@@ -100,17 +110,16 @@ def energy_in_frame(pure: Callable[..., Any], place: Any, constants: Any) -> Cal
 def frame_of(
     model: Callable[[], Any],
     settings: Settings | None = None,
-    meanwhile: Callable[[Told | None], None] = lambda _: None,
+    proof: Proof | None = None,
 ) -> Frame:
     """Coordinates in which the posterior of a model without arguments is about a unit wide.
 
     Args:
         model: without arguments.
         settings: of chains, where there will be any.
-        meanwhile: what else is to be done, while programs are compiled; it is given the energy, if it is that of free numbers in
-            float64 by the program of the chains.
+        proof: that the model is what it should be, if that is still to be found.
     """
-    precise, modes = _precise_modes(model, settings, meanwhile)
+    precise, modes = _precise_modes(model, settings, proof)
     factor = widths(modes[0].curvature) if modes else None
     default = np.float64 if jax.config.jax_enable_x64 else np.float32
     if factor is None:
@@ -139,14 +148,14 @@ _REFRESHED = 2.0
 
 
 def _precise_modes(
-    model: Callable[[], Any], settings: Settings | None, meanwhile: Callable[[Told | None], None]
+    model: Callable[[], Any], settings: Settings | None, proof: Proof | None
 ) -> tuple[Energy, list[Mode]]:
     """The energy in float64 and its minima, in coordinates of what the data tell of latent sites near there."""
     seer = seer_of(model)
     effects = effects_of(seer) if seer is not None else []
     if seer is None or not effects:
-        return _found_modes(model, [], settings, meanwhile)
-    precise, modes = _found_modes(model, [*locations_of(seer, effects), *effects], settings, meanwhile)
+        return _found_modes(model, [], settings, proof)
+    precise, modes = _found_modes(model, [*locations_of(seer, effects), *effects], settings, proof)
     if modes:
         # As many as there will be draws: one program for these and those.
         count = settings.num_chains * settings.num_samples if settings is not None and _is_small(precise) else 1
@@ -162,7 +171,7 @@ def _found_modes(
     model: Callable[[], Any],
     chosen: Sequence[Coordinate],
     settings: Settings | None,
-    meanwhile: Callable[[Told | None], None] = lambda _: None,
+    proof: Proof | None = None,
 ) -> tuple[Energy, list[Mode]]:
     precise = _placed(precise_energy(model, chosen=chosen))
     rows = max((compact.rows for compact in model.compacts.values()), default=0) if isinstance(model, Compressed) else 0
@@ -173,9 +182,19 @@ def _found_modes(
             told = None if chosen else Told(precise.names, evaluate)
         else:
             evaluate, told = slopes(precise), None
-        meanwhile(told)
+        if proof is not None:
+            proof.begin(told)
         found = find_modes(precise, 2 if rows > _MANY_ROWS else None, evaluate)
+        if proof is not None:
+            proof.prove(_near(found[0]) if told is not None else None)
     return precise, [mode for mode in found if mode.found]
+
+
+def _near(mode: Mode) -> Near | None:
+    """The mode for a certificate; None where none was found."""
+    if (factor := widths(mode.curvature)) is None:
+        return None
+    return Near(mode.position, lambda v: factor**2 * v if factor.ndim == 1 else factor @ (factor.T @ v))
 
 
 def _placed(energy: Energy) -> Energy:

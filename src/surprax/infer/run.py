@@ -21,7 +21,7 @@ from surprax.infer.progress import progress_bar
 from surprax.infer.sites import continuous_latents
 from surprax.infer.svi import ROUNDS, STEPS, svi
 from surprax.models import Compressed
-from surprax.models.certificate import Told
+from surprax.models.certificate import Near, Told
 from surprax.models.planner import Unproved
 
 __all__ = ["METHODS", "infer"]
@@ -56,9 +56,13 @@ class _Task:
     def shape(self) -> tuple[int, int]:
         return self.num_chains, self.num_samples
 
-    def prove(self, told: Told | None = None) -> None:
+    def begin(self, told: Told | None = None) -> None:
+        """Begin to prove that the compressed model agrees with the plain one."""
+        self.unproved.begin(told)
+
+    def prove(self, near: Near | None = None) -> None:
         """The compressed model agrees with the plain one; else there is another one."""
-        if (proved := self.unproved.proved(told)) is not self.fast:
+        if (proved := self.unproved.proved(near)) is not self.fast:
             raise _RefutedError(proved)
 
     def posterior(self, form: Form, method: str, **more: Any) -> Posterior:
@@ -191,7 +195,7 @@ def _nuts(task: _Task) -> Posterior:
     settings = Settings(
         task.num_chains, task.num_warmup, task.num_samples, task.target_accept_prob, task.max_tree_depth
     )
-    frame = frame_of(task.fast, settings, task.prove)
+    frame = frame_of(task.fast, settings, task)
     total = task.num_chains * (task.num_warmup + task.num_samples)
     with progress_bar("sampling", total, task.progress) as bar:
         chains = sample(frame, task.key, settings, bar)

@@ -18,7 +18,7 @@ from surprax.models.detached import detached, views
 from surprax.models.reading import strict_ranks_off
 from surprax.numerics.compilation import SOON_RUN
 
-__all__ = ["TOLERANCE", "Certificate", "Comparison", "Told", "comparison"]
+__all__ = ["TOLERANCE", "Certificate", "Comparison", "Near", "Told", "comparison"]
 
 TOLERANCE = 1e-6
 """Largest relative disagreement of energies and gradients."""
@@ -89,6 +89,19 @@ class Told:
 
 
 @dataclass(frozen=True)
+class Near:
+    """A point near the mode of a compressed model.
+
+    Attributes:
+        position: free numbers in the order of the sampler's program, shape (d,).
+        scaled: the inverse Hessian of the energy there times a vector.
+    """
+
+    position: np.ndarray
+    scaled: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A comparison that has begun: its programs are being compiled.
 
@@ -111,15 +124,19 @@ class Comparison:
     rows: int
     of_rows: int
 
-    def certificate(self) -> Certificate:
-        """What it finds; waits for the programs."""
+    def certificate(self, near: Near | None = None) -> Certificate:
+        """What it finds; waits for the programs.
+
+        Args:
+            near: a point near the mode and the curvature there, where these are known: there need be no search for it.
+        """
         with jax.enable_x64(True):
-            errors = self._errors()
+            errors = self._errors(near)
         return Certificate(max(errors.values()), errors, DRAWS + 1, self.rows, self.of_rows)
 
-    def _errors(self) -> dict[str, float]:
+    def _errors(self, near: Near | None) -> dict[str, float]:
         """Largest relative error by rewritten site."""
-        points = self._points()
+        points = self._points(near)
         worst = dict.fromkeys(self.names, 0.0)
         for point in points:
             plain, slope = jax.tree.map(np.asarray, self.plain(self._free(point)))
@@ -136,7 +153,7 @@ class Comparison:
                     worst[name] = math.inf
         return worst
 
-    def _points(self) -> list[np.ndarray]:
+    def _points(self, near: Near | None = None) -> list[np.ndarray]:
         """Free numbers, of shape (d,): random ones, and near the mode."""
         size, rng = sum(map(math.prod, self.shapes.values())), np.random.default_rng(0)
         likely = descend(self._prior, np.zeros(size), SEARCH)
@@ -151,21 +168,24 @@ class Comparison:
 
         reaches = [REACH if i % 2 == 0 else 0.2 * REACH for i in range(DRAWS)]
         points = [drawn(rng.uniform(-reach, reach, size)) for reach in reaches]
-        return [*points, self._near_the_mode(points[1])]
+        if near is None:  # as far as a short search gets
+            found = descend(self._energy, points[1], SEARCH)
+            near = Near(found.position, found.scaled)
+        return [*points, self._off_the_mode(near)]
 
-    def _near_the_mode(self, start: np.ndarray) -> np.ndarray:
-        """About a standard deviation off where the energy of the compressed sites is least, as far as a short search gets."""
-        found = descend(self._energy, start, SEARCH)
+    def _off_the_mode(self, near: Near) -> np.ndarray:
+        """About a standard deviation off where the energy of the compressed sites is least."""
         # Where the curvature is H, a step H⁻¹v of this length leads half a nat up.
-        v = np.random.default_rng(0).choice([-1.0, 1.0], len(start))
-        step = found.scaled(v)
+        v = np.random.default_rng(0).choice([-1.0, 1.0], len(near.position))
+        step = near.scaled(v)
         length = float(v @ step)
         step = step / math.sqrt(length) if length > 0 else 0.0 * step
+        highest = self._energy(near.position)[0] + 5.0
         for _ in range(40):
-            if self._energy(found.position + step)[0] <= found.value + 5.0:
+            if self._energy(near.position + step)[0] <= highest:
                 break
             step = 0.5 * step
-        return found.position + step
+        return near.position + step
 
     def _energy(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         each, slope = jax.tree.map(np.asarray, self.fast(self._free(z)))
@@ -262,6 +282,8 @@ def _begun(
             # NumPyro compares NumPy's data with the ends of a support by NumPy, which takes no tracer.
             args, kwargs = jax.tree.map(lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v, (args, kwargs))
             shapes, plain = _plain(model, args, kwargs, names, rows, whole)
+        if told is not None:
+            shapes = {name: shapes[name] for name in told.names}
         fast, prior = _fast(compressed, names, shapes, told)
     return Comparison(names, shapes, plain, fast, prior, whole, rows, of_rows)
 
@@ -294,13 +316,13 @@ def _plain(
 
 
 def _retold(told: Told, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Any], Any]:
-    """`Comparison.fast` by the program of a sampler."""
-    ends = np.cumsum([math.prod(shapes[site]) for site in told.names])
+    """`Comparison.fast` by the program of a sampler, for free numbers in its order."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
 
     def fast(free: Mapping[str, np.ndarray]) -> Any:
-        values, slopes = told.energy(np.concatenate([np.ravel(free[site]) for site in told.names])[None])
+        values, slopes = told.energy(np.concatenate([np.ravel(free[site]) for site in shapes])[None])
         parts = np.split(-slopes[0], ends[:-1])
-        return {name: -values[0]}, {site: part.reshape(shapes[site]) for site, part in zip(told.names, parts)}
+        return {name: -values[0]}, {site: part.reshape(shape) for (site, shape), part in zip(shapes.items(), parts)}
 
     return fast
 

@@ -272,7 +272,9 @@ class _Program:
         tables = [jnp.asarray(v) for v in evaluate(self.interfaces[name], {}, memo)]
         own = {k: v for k, v in arrays.items() if k != "constant"}
         energy = compact.log_likelihood(own, tables)
-        numpyro.factor(name, energy + jnp.asarray(arrays["constant"], energy.dtype)[0] if self.tells_constant else energy)
+        numpyro.factor(
+            name, energy + jnp.asarray(arrays["constant"], energy.dtype)[0] if self.tells_constant else energy
+        )
 
 
 def _behind(value: Value) -> list[Value]:

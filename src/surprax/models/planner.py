@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from surprax.models.certificate import Certificate, Told, comparison
+from surprax.models.certificate import Certificate, Comparison, Near, Told, comparison
 from surprax.models.compressed import Compressed, rewrite
 from surprax.models.explanation import Plan
 
@@ -100,29 +100,37 @@ class Unproved:
     ) -> None:
         self._original, self._gain = (model, args, kwargs), gain
         self._dropped: set[str] = set()
+        self._comparisons: list[Comparison | None] = []
         self.compressed = self._rewritten(*self._original)
 
     def _rewritten(self, model: Any, args: Any, kwargs: Any) -> Compressed:
         reason = "its compressed form disagreed with the plain model"
         return rewrite(model, args, kwargs, self._gain).without(self._dropped, reason)
 
-    def _compared(self, told: Told | None = None) -> Certificate | None:
-        begun = comparison(self.compressed, self._rewritten, told)
-        return None if begun is None else begun.certificate()
-
-    def proved(self, told: Told | None = None) -> Compressed:
-        """The model proved: `compressed`, or, with a warning, another one where sites that disagreed are as they were.
+    def begin(self, told: Told | None = None) -> None:
+        """Begin the comparison: its programs are compiled while others go on.
 
         Args:
             told: the energy of `compressed` by the program of a sampler, if there is one.
         """
-        certificate = self._compared(told)
-        while certificate is not None and not certificate.holds:
+        self._comparisons.append(comparison(self.compressed, self._rewritten, told))
+
+    def proved(self, near: Near | None = None) -> Compressed:
+        """The model proved: `compressed`, or, with a warning, another one where sites that disagreed are as they were.
+
+        Args:
+            near: the mode, if it is known.
+        """
+        if not self._comparisons:
+            self.begin()
+        begun = self._comparisons.pop()
+        certificate = None if begun is None else begun.certificate(near)
+        if certificate is not None and not certificate.holds:
             wrong = [name for name, error in certificate.errors.items() if not error <= certificate.tolerance]
             warnings.warn(_complaint(wrong, certificate), CompressionWarning, stacklevel=4)
             self._dropped.update(wrong)
             self.compressed = self._rewritten(*self._original)
-            certificate = self._compared()
+            return self.proved()
         self.compressed.certificate = certificate
         return self.compressed
 
