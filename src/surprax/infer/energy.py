@@ -60,7 +60,7 @@ class Energy:
         self.device: Any = None
 
         def energy(z: Array) -> Array:
-            free, log_volume = self._free(z)
+            free, log_volume = self.free(z)
             if jacobian:
                 return potential_energy(model, (), {}, free) - log_volume
             return -log_density(model, (), {}, constrain_fn(model, (), {}, free))[0]
@@ -101,7 +101,7 @@ class Energy:
         parts = jnp.split(z, np.cumsum(self.sizes)[:-1])
         return {name: part.reshape(site.free_shape) for part, (name, site) in zip(parts, self._latents.items())}
 
-    def _free(self, z: Array) -> tuple[dict[str, Array], Any]:
+    def free(self, z: Array) -> tuple[dict[str, Array], Any]:
         """The free numbers of the model by site, and log |∂ of these / ∂z|."""
         free = self.unravel(z)
         return moved(self.chosen, free) if self.chosen else (free, 0.0)
@@ -114,7 +114,7 @@ class Energy:
     @functools.cached_property
     def _values(self) -> Hoisted:
         def values(z: Array) -> tuple[Any, Array]:
-            free, log_volume = self._free(z)
+            free, log_volume = self.free(z)
             return constrain_fn(self._model, (), {}, free, return_deterministic=True), jnp.asarray(log_volume, z.dtype)
 
         return Hoisted(values, np.zeros(self.size, self.dtype))

@@ -61,7 +61,7 @@ class Proof(Protocol):
     """That a compressed model is what it should be: begun while programs are compiled, ended when the mode is known."""
 
     def begin(self, told: Told | None) -> None:
-        """`told`: the energy of free numbers in float64 by the program of the chains, if that is what it computes."""
+        """`told`: the energy in float64 by the program of the chains, if that is what it computes."""
 
     def prove(self, near: Near | None) -> None:
         """Raises what ends the inference where the model is not."""
@@ -179,7 +179,8 @@ def _found_modes(
         if settings is not None and _is_small(precise):
             evaluate = _looking(precise, settings)
             precise.values_program(settings.num_chains * settings.num_samples)
-            told = None if chosen else Told(precise.names, evaluate)
+            # Coordinates of effects in units of a scale lead random points too far out for a comparison.
+            told = None if chosen else Told(precise.size, precise.free, evaluate)
         else:
             evaluate, told = slopes(precise), None
         if proof is not None:

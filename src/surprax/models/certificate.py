@@ -1,5 +1,6 @@
 """Certificates: that a rewrite changes nothing, by comparison with the plain model in float64."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -80,11 +81,13 @@ class Told:
     """The energy of a compressed model as the program of a sampler tells it: there need be no other one for the certificate.
 
     Attributes:
-        names: of the latent sites, in the order in which their free numbers are put together.
+        size: how many coordinates z the sampler has.
+        free: the free numbers of the latent sites at z, by name, and log |∂ of these / ∂z|.
         energy: U and its gradient at points of shape (n, d), in float64: shapes (n,) and (n, d).
     """
 
-    names: tuple[str, ...]
+    size: int
+    free: Callable[[Any], tuple[dict[str, Any], Any]]
     energy: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -93,7 +96,7 @@ class Near:
     """A point near the mode of a compressed model.
 
     Attributes:
-        position: free numbers in the order of the sampler's program, shape (d,).
+        position: coordinates of the sampler, shape (d,).
         scaled: the inverse Hessian of the energy there times a vector.
     """
 
@@ -107,11 +110,11 @@ class Comparison:
 
     Attributes:
         names: of the rewritten sites.
-        shapes: of the free numbers of the latent sites, by name.
+        shapes: of the free numbers of the latent sites, by name; or of a sampler's coordinates, which stand for them all.
         plain: log-likelihood of each rewritten site and gradient of their sum, of the plain model.
         fast: the same of the compressed model.
         prior: the log-prior and its gradient.
-        whole: whether the only log-likelihood comes with the log-prior, and as a density of the free numbers.
+        whole: whether the only log-likelihood comes with the log-prior, and as a density of what points are given in.
         rows, of_rows: as of the certificate.
     """
 
@@ -277,21 +280,36 @@ def _begun(
     names, whole = list(compressed.compacts), told is not None
     with jax.enable_x64(True), strict_ranks_off(), jax.debug_key_reuse(False):
         try:
-            shapes, plain = _plain(model, args, kwargs, names, rows, whole)
+            shapes, plain = _plain(model, args, kwargs, names, rows, told)
         except jax.errors.JAXTypeError:
             # NumPyro compares NumPy's data with the ends of a support by NumPy, which takes no tracer.
             args, kwargs = jax.tree.map(lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v, (args, kwargs))
-            shapes, plain = _plain(model, args, kwargs, names, rows, whole)
-        if told is not None:
-            shapes = {name: shapes[name] for name in told.names}
+            shapes, plain = _plain(model, args, kwargs, names, rows, told)
         fast, prior = _fast(compressed, names, shapes, told)
     return Comparison(names, shapes, plain, fast, prior, whole, rows, of_rows)
 
 
+_COORDINATES = "coordinates"
+"""What a sampler's coordinates are called, where they stand for the free numbers of all sites."""
+
+
 def _plain(
-    model: Any, args: Any, kwargs: Any, names: list[str], rows: int, whole: bool
+    model: Any, args: Any, kwargs: Any, names: list[str], rows: int, told: Told | None
 ) -> tuple[dict[str, tuple[int, ...]], Callable[[Any], Any]]:
     """Shapes of the free numbers, and the program of `Comparison.plain`."""
+    if told is not None:
+        shapes: dict[str, tuple[int, ...]] = {_COORDINATES: (told.size,)}
+        plain = functools.partial(_whole, told, model, args, kwargs, names[0])
+    else:
+        shapes = _shapes(model, args, kwargs)
+        plain = functools.partial(_likelihood, functools.partial(_trace_at, model, args, kwargs), names)
+    pure, data = apart(plain, _spaces(shapes))
+    program = Aside(pure, data, _spaces(shapes), options=SOON_RUN if rows <= FEW_ROWS else None)
+    return shapes, lambda free: program(data, free)
+
+
+def _shapes(model: Any, args: Any, kwargs: Any) -> dict[str, tuple[int, ...]]:
+    """Shapes of the free numbers of the latent sites."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def somewhere(site: Any) -> Any:
@@ -303,53 +321,42 @@ def _plain(
         return transform(jnp.zeros(shapes[site["name"]]))
 
     jax.eval_shape(lambda: _values(_traced(model, args, kwargs, somewhere)))
-
-    def plain(free: Any) -> Any:
-        if whole:
-            value, slope = jax.value_and_grad(lambda free: -potential_energy(model, args, kwargs, free))(free)
-            return {names[0]: value}, slope
-        return _likelihood(lambda free: _trace_at(model, args, kwargs, free), names, free)
-
-    pure, data = apart(plain, _spaces(shapes))
-    program = Aside(pure, data, _spaces(shapes), options=SOON_RUN if rows <= FEW_ROWS else None)
-    return shapes, lambda free: program(data, free)
+    return shapes
 
 
-def _retold(told: Told, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Any], Any]:
-    """`Comparison.fast` by the program of a sampler, for free numbers in its order."""
-    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+def _whole(told: Told, model: Any, args: Any, kwargs: Any, name: str, at: Any) -> Any:
+    """Log-density of a sampler's coordinates by the plain model, and its gradient."""
 
-    def fast(free: Mapping[str, np.ndarray]) -> Any:
-        values, slopes = told.energy(np.concatenate([np.ravel(free[site]) for site in shapes])[None])
-        parts = np.split(-slopes[0], ends[:-1])
-        return {name: -values[0]}, {site: part.reshape(shape) for (site, shape), part in zip(shapes.items(), parts)}
+    def density(at: Any) -> Any:
+        free, log_volume = told.free(at[_COORDINATES])
+        return log_volume - potential_energy(model, args, kwargs, free)
 
-    return fast
+    value, slope = jax.value_and_grad(density)(at)
+    return {name: value}, slope
 
 
 def _fast(
     compressed: Any, names: list[str], shapes: Mapping[str, tuple[int, ...]], told: Told | None
 ) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     """`Comparison.fast` and `Comparison.prior`."""
-    prior = _prior_of(compressed)
+    prior = jax.value_and_grad(functools.partial(_log_prior, compressed, told))
     if told is not None:
-        return _retold(told, names[0], shapes), Aside(prior, _spaces(shapes), options=SOON_RUN)
 
-    def trace(free: Any) -> dict[str, Any]:
-        return _trace_at(compressed.model, compressed.args, {}, free)
+        def by_sampler(at: Any) -> Any:
+            (value,), (slope,) = told.energy(at[_COORDINATES][None])
+            return {names[0]: -value}, {_COORDINATES: -slope}
 
+        return by_sampler, Aside(prior, _spaces(shapes), options=SOON_RUN)
+    trace = functools.partial(_trace_at, compressed.model, compressed.args, {})
     both = Aside(lambda free: (_likelihood(trace, names, free), prior(free)), _spaces(shapes), options=SOON_RUN)
     return (lambda free: both(free)[0]), (lambda free: both(free)[1])
 
 
-def _prior_of(compressed: Any) -> Callable[[Any], Any]:
-    """The log-prior of free numbers, and its gradient."""
-
-    def prior(free: Any) -> Any:
-        told = _trace_at(compressed.prior, (), {}, free)
-        return sum((_log_prob(told[name]) for name in free), jnp.zeros(()))
-
-    return jax.value_and_grad(prior)
+def _log_prior(compressed: Any, told: Told | None, at: Any) -> Any:
+    """The log-prior of the latent sites."""
+    free = at if told is None else told.free(at[_COORDINATES])[0]
+    trace = _trace_at(compressed.prior, (), {}, free)
+    return sum((_log_prob(trace[name]) for name in free), jnp.zeros(()))
 
 
 def _spaces(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
