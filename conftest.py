@@ -35,7 +35,12 @@ def pytest_collection_finish() -> None:
 
 # Most of the time of the tests goes into LLVM's optimisations of programs that are run once. Digits are tested in programs as users
 # have them; what else is tested does not depend on that, and is compiled with less effort unless all is to be as users have it.
-AS_USERS_HAVE_IT = ("tests/numerics/", "tests/test_accuracy.py", "tests/families/test_definition.py")
+AS_USERS_HAVE_IT = (
+    "tests/numerics/",
+    "tests/test_accuracy.py",
+    "tests/families/test_definition.py",
+    "tests/families/test_passes",
+)
 ALL_AS_USERS_HAVE_IT = os.environ.get("SURPRAX_TEST_EFFORT") == "full"
 
 
