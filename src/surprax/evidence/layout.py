@@ -109,16 +109,20 @@ class Gap:
     least: Callable[[Array], Array] | None = None
 
 
+def _log(x: Any) -> Any:
+    return np.log(x) if isinstance(x, np.ndarray) else jnp.log(x)
+
+
 def _negative_log(a: Array, b: Array) -> Array:
     # The same rounded ratio enters both terms, so its rounding costs (ratio - 1) ulp, not one: the sum is stationary at ratio 1.
     ratio = a / b
-    return (ratio - 1.0) - jnp.log(ratio)
+    return (ratio - 1.0) - _log(ratio)
 
 
 VALUE = Carrier("x", lambda x: x, lambda y: y)
 POSITIVE = Carrier("x", lambda x: x, lambda y: y, lower=0.0)
 CHANCE = Carrier("x", lambda x: x, lambda y: y, lower=0.0, upper=1.0)
-LOG = Carrier("log x", jnp.log, jnp.exp, costly=True, exp_of=lambda x: x)
+LOG = Carrier("log x", _log, jnp.exp, costly=True, exp_of=lambda x: x)
 INVERSE = Carrier("1/x", lambda x: 1.0 / x, lambda y: 1.0 / y, lower=0.0)
 
 SQUARE = Gap("variance", lambda a, b: (a - b) ** 2)

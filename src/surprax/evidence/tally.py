@@ -17,6 +17,10 @@ _MANY = 1 << 18
 """So many counts take longer to sum, when padded, than a program of their own takes to compile."""
 _DENSE = 1 << 22
 """Ranges of integers up to this width are counted by `bincount` (one pass); wider ones by sorting."""
+_BITS = 15
+"""A table of so many bits stays in the cache."""
+_RUN = 3 << 15
+"""Rows that are counted at a time."""
 
 
 @jax.tree_util.register_dataclass
@@ -129,6 +133,8 @@ def count_values(
     """Distinct values (V,) and how often each occurred: (V,), or (groups, V) with group numbers `codes`; in float64."""
     if x.size == 0:
         return np.zeros(0), np.zeros((groups, 0) if codes is not None else 0)
+    if weights is None and codes is None and x.ndim == 1 and len(x) > _RUN and (found := _count_packs(x)) is not None:
+        return found
     low, high = int(x.min()), int(x.max())
     low = 0 if 0 <= low <= 64 else low  # counting a few values that do not occur is cheaper than moving all rows
     width = high - low + 1
@@ -151,6 +157,45 @@ def count_values(
         )
         values = values.astype(np.float64)
     return values, counts if codes is not None else counts[0]
+
+
+def _count_packs(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Distinct values and counts of integers from 0 to 2¹⁵ − 1, else None: as many of them as fit into 15 bits are counted at once.
+
+    To count takes longer than to make a number of two or three, and their table still stays in the cache.
+    """
+    if x.dtype.kind not in "iu":
+        return None
+    counts, table, bits = np.zeros(1 << _BITS, np.int64), np.zeros(0, np.int64), 0
+    index = np.empty(_RUN, np.intp)
+    for start in range(0, len(x), _RUN):
+        run = x[start : start + _RUN]
+        together = int(np.bitwise_or.reduce(run))  # negative if any is, and as long as the longest
+        if together < 0 or together >> _BITS:
+            return None
+        if not bits or together >> bits:
+            _add_margins(counts, table, bits)
+            bits = max(together.bit_length(), 4)
+            table = np.zeros(1 << _BITS // bits * bits, np.int64)
+        size, rest = divmod(len(run), _BITS // bits)
+        keys = run[:size].astype(x.dtype if x.dtype.itemsize >= 4 else np.int32)
+        for i in range(1, _BITS // bits):
+            keys <<= bits
+            keys |= run[i * size : (i + 1) * size]
+        index[:size] = keys
+        np.add.at(table, index[:size], 1)
+        np.add.at(counts, run[len(run) - rest :].astype(np.intp), 1)
+    _add_margins(counts, table, bits)
+    values = np.flatnonzero(counts[: 1 << bits])
+    return values.astype(np.float64), counts[values].astype(np.float64)
+
+
+def _add_margins(counts: np.ndarray, table: np.ndarray, bits: int) -> None:
+    """Add how often each value occurs in a table of several, of so many bits each."""
+    while bits and len(table) > 1:
+        table = table.reshape(-1, 1 << bits)
+        counts[: 1 << bits] += table.sum(axis=0)
+        table = table.sum(axis=1)
 
 
 def _on_common_values(a: Tally, b: Tally) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:

@@ -6,41 +6,54 @@ counted, so that a pass over it is a pass over its distinct values.
 
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from surprax.evidence import Evidence, Extremes, Moments, Tally
+from surprax.evidence.grouped import GroupSums, reduce_by_group
 from surprax.evidence.one_pass import one_pass
+from surprax.evidence.repeats import reduce_values_by_group, repeats
 from surprax.evidence.tally import count_values, few_values
 from surprax.evidence.vectors import reduce_vectors
+from surprax.families.observations import (
+    FEW,
+    Groups,
+    all_inside,
+    as_observations,
+    as_weights,
+    check_inside,
+    check_values,
+    group_codes,
+    numbered_groups,
+    observe,
+    outside_message,
+)
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import as_parameter
-from surprax.families.supports import Region, Support
 from surprax.numerics.precision import float64_scope, in_float64, is_traced, to_float64
 from surprax.numerics.shapes import one_of_few, padded
 
 __all__ = [
+    "FEW",
     "Groups",
     "as_observations",
+    "as_weights",
+    "check_inside",
+    "check_known",
     "fit_sample",
+    "has_evidence",
     "has_moments",
     "make_evidence",
     "make_extremes",
     "observe",
+    "outside_message",
     "reduce_rows",
     "rounded_evidence",
     "try_fit",
 ]
-
-
-FEW = 1 << 16
-"""Up to this many rows, shapes are padded, so that data of many sizes share compiled code."""
-
-_DENSE_LABELS = 1 << 22
-"""Whole-number labels that span at most this range are numbered without sorting."""
 
 
 def try_fit(family: Any, data: Any, weights: Any, known: dict[str, Any]) -> tuple[Any, Outcome]:
@@ -97,7 +110,7 @@ def fit_sample(family: Any, x: Any, weights: Any, known: Mapping[str, Any], star
 @functools.partial(jax.jit, static_argnums=0)
 def _fit_sample(family: Any, x: Any, weights: Any, known: Any, start: Any, support: Any) -> Any:
     """The fit, its outcome, and whether all rows are inside the support (where that is asked)."""
-    inside = True if support is None else _all_inside(x, support)
+    inside = True if support is None else all_inside(x, support)
     x = x.astype(jnp.float64)
     weights = weights if weights is None else weights.astype(jnp.float64)
     return *family._fit_sample(x, weights, known, start), inside
@@ -160,6 +173,8 @@ def make_evidence(family: Any, data: Any, weights: Any, by: Any, known: dict[str
             moments, trusted = _reduce_in_one_pass(family, x, known, _domain(family, known))
             if trusted:
                 return jax.tree.map(np.asarray, moments)
+    if (found := _evidence_of_many(family, x, weights, by, known)) is not None:
+        return found
     x, weights = observe(family, x, weights, known)
     labels, codes = (None, None) if by is None else group_codes(by, len(x))
     groups = len(labels or ())
@@ -169,17 +184,78 @@ def make_evidence(family: Any, data: Any, weights: Any, by: Any, known: dict[str
         values, counts = count_values(
             np.asarray(x), None if weights is None else np.asarray(weights, np.float64), codes, len(labels or ())
         )
-        if not has_moments(family, known):
-            return Tally(values, counts, known, family, labels)
-        with float64_scope():
-            moments = jax.tree.map(np.asarray, _reduce_counts(family, *few_values(values, counts), known))
-    else:
-        with float64_scope():
-            rows = x, weights, codes
-            if np.ndim(x) == 1 + family.event_dim and 0 < len(x) <= FEW:
-                rows = _few_rows(*rows)
-            moments = jax.tree.map(np.asarray, _reduce(family, *rows, known, groups=one_of_few(groups)))
+        moments = _evidence_of_counted(family, values, counts, known, labels)
+        return moments if labels is None else moments._replace(labels=labels)
+    with float64_scope():
+        rows = x, weights, codes
+        if np.ndim(x) == 1 + family.event_dim and 0 < len(x) <= FEW:
+            rows = _few_rows(*rows)
+        moments = jax.tree.map(np.asarray, _reduce(family, *rows, known, groups=one_of_few(groups)))
     return moments if labels is None else moments[:groups]._replace(labels=labels)
+
+
+def _evidence_of_many(family: Any, x: Any, weights: Any, by: Any, known: dict[str, Any]) -> Any:
+    """Evidence of very many rows where the CPU has a fast way to it, else None."""
+    if len(x) <= FEW or np.ndim(x) != 1 + family.event_dim or jax.default_backend() != "cpu":
+        return None
+    if any(np.ndim(value) > family.known_event_dim(name) for name, value in known.items()):
+        return None  # of a batch
+    whole = family.discrete and weights is None and x.dtype.kind in "iu"
+    if by is None:
+        return _evidence_of_counts(family, np.asarray(x), known) if whole else None
+    if not has_moments(family, known) or family.event_dim > 1:
+        return None
+    rows = repeats(np.asarray(x)) if whole and not family.layout.gaps else None
+    if rows is None and _is_counted(family):
+        return None  # of which a table of groups and values tells all
+    if rows is None:
+        x, weights = observe(family, x, weights, known)
+    else:
+        check_values(family, x, rows.values if x.ndim > 1 else rows.values[[0, -1]], known)
+    labels, codes = numbered_groups(by, len(x), weights)
+    sums = None
+    if rows is not None:
+        count = len(rows.values)
+        with float64_scope():
+            some = np.resize(rows.values, (one_of_few(count), *x.shape[1:]))
+            carried, base = jax.tree.map(lambda v: np.asarray(v)[:count], _of_values(family, some, known))
+        sums = reduce_values_by_group(family.layout, rows, carried, base, codes)
+    if sums is None:
+        weights = None if weights is None else np.asarray(weights)
+        sums = reduce_by_group(family.layout, family._log_base, np.asarray(x), weights, codes, known)
+    if labels is None:  # all whole numbers of a range, of which some need not occur
+        labels = tuple(range(codes.low, codes.low + codes.groups))
+        if not sums.number.all():
+            kept = np.flatnonzero(sums.number)
+            sums, labels = GroupSums(*(v[kept] for v in sums)), tuple((kept + codes.low).tolist())
+    return Moments(*sums, known, family, labels)
+
+
+def _evidence_of_counts(family: Any, x: np.ndarray, known: dict[str, Any]) -> Any:
+    """Evidence of integers by how often each value occurs; None for vectors that are nearly all different."""
+    if x.ndim == 1:
+        values, counts = count_values(x, None, None, 0)
+        check_values(family, x, values, known)
+        return _evidence_of_counted(family, values, counts, known, None)
+    rows = repeats(x) if x.ndim == 2 and has_moments(family, known) else None
+    if rows is None:
+        return None
+    check_values(family, x, rows.values, known)
+    with float64_scope():
+        return jax.tree.map(np.asarray, _reduce(family, *_few_rows(rows.values, rows.counts(), None), known, groups=0))
+
+
+def _evidence_of_counted(family: Any, values: np.ndarray, counts: np.ndarray, known: Any, labels: Any) -> Any:
+    if not has_moments(family, known):
+        return Tally(values, counts, known, family, labels)
+    with float64_scope():
+        return jax.tree.map(np.asarray, _reduce_counts(family, *few_values(values, counts), known))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _of_values(family: Any, values: Any, known: Any) -> tuple[Any, Any]:
+    """The carrier and log h (or None) at each of some values."""
+    return family.layout.carrier.given(known).of(values), family._log_base(values, known)
 
 
 def _tally_of_batch(family: Any, x: np.ndarray, weights: Any, codes: Any, labels: Any, known: Any) -> Tally:
@@ -343,119 +419,3 @@ def _assemble(family: Any, x: Any, weights: Any, known: Any, total: Any, spread:
     base = family._log_base(jax.lax.optimization_barrier((x, mean))[0].astype(dtype), known)
     log_base = jnp.zeros_like(mean) if base is None else total(base if weights is None else weights * base)
     return Moments(count, mean, gaps, log_base, known, family)
-
-
-class Groups(NamedTuple):
-    """Labels of groups that have been numbered already, and the number of each row's group."""
-
-    labels: Any
-    codes: np.ndarray
-
-
-def group_codes(by: Any, rows: int) -> tuple[Any, np.ndarray]:
-    """Sorted distinct labels, and for each row the number of its label."""
-    if isinstance(by, Groups):
-        return by
-    by = np.asarray(by)
-    if by.shape != (rows,):
-        raise ValueError(f"`by` needs one label per observation; got shape {by.shape} for {rows} observations.")
-    if by.dtype.kind in "iu" and rows and (width := int(by.max()) - int(by.min()) + 1) <= _DENSE_LABELS:
-        # Sorting ten million labels takes a second; counting them does not.
-        offset = by.astype(np.int64) - int(by.min())
-        seen = np.bincount(offset, minlength=width) > 0
-        return tuple((np.flatnonzero(seen) + int(by.min())).tolist()), (np.cumsum(seen, dtype=np.int32) - 1)[offset]
-    labels, codes = np.unique(by, return_inverse=True)
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise ValueError(
-            f"`by` has missing labels, first in row {int(np.argwhere(np.isnan(by))[0, 0])}: give them a name or drop those rows."
-        )
-    return tuple(labels.tolist()), codes.astype(np.int32)
-
-
-def as_observations(data: Any, event_dim: int = 0) -> Any:
-    """An array of numbers, one row each, whose last `event_dim` axes belong together; traced data as they are."""
-    x = data if is_traced(data) or isinstance(data, jax.Array) else np.asarray(data)
-    if np.ndim(x) == 0:
-        raise ValueError(f"Observations are an array with one row each; got the single number {x}. Put it in a list.")
-    if np.ndim(x) < 1 + event_dim:
-        raise ValueError(
-            f"Observations are an array with one row each, and {event_dim} more ax{'i' if event_dim == 1 else 'e'}s for what is"
-            f" observed at once; got shape {np.shape(x)}. A single observation x goes in a list: [x]."
-        )
-    if not is_traced(x) and x.dtype.kind not in "biuf" and not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(
-            f"Observations are numbers; got {x.dtype} such as {x.reshape(-1)[0]!r}."
-            if x.size
-            else "Observations are numbers; got none."
-        )
-    return x
-
-
-def as_weights(weights: Any, x: Any, event_dim: int = 0) -> Any:
-    """Weights, one to an observation (of `event_dim` axes), finite and at least 0; None stays None."""
-    if weights is None:
-        return None
-    weights = weights if isinstance(weights, jax.Array) else np.asarray(weights)
-    if weights.shape != x.shape[: x.ndim - event_dim]:
-        raise ValueError(
-            f"Weights go one to an observation; got shape {weights.shape} for observations of shape {x.shape}."
-        )
-    bad = ~(np.isfinite(np.asarray(weights)) & (np.asarray(weights) >= 0))
-    if bad.any():
-        row = np.argwhere(bad)[0]
-        raise ValueError(f"Weights are finite and at least 0; row {row[0]} has {np.asarray(weights)[tuple(row)]}.")
-    return weights
-
-
-def observe(family: Any, data: Any, weights: Any, known: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
-    """Observations and weights as arrays that lie in the family's domain, else an error that names the first row that does not."""
-    x = as_observations(data, family.event_dim)
-    if is_traced(x, weights):
-        return x, weights
-    weights = as_weights(weights, x, family.event_dim)
-    check_inside(family, x, family._data_support(known or {}))
-    return x, weights
-
-
-def check_inside(family: Any, x: Any, support: Support | Region) -> None:
-    """Raise `ValueError` about the first row outside the support, if there is one."""
-    if not x.size:
-        return
-    if isinstance(support, Region):
-        with float64_scope():
-            good = bool(jnp.all(support.contains(jnp.asarray(x)) & jnp.isfinite(jnp.sum(x))))
-    elif x.size <= FEW or isinstance(x, np.ndarray):
-        good = bool(_all_inside(np.asarray(x), support))
-    else:
-        with float64_scope():
-            good = bool(_all_inside_on_device(x, support))
-    if not good:
-        raise ValueError(outside_message(family.__name__, np.asarray(x), support))
-
-
-def _all_inside(x: Any, support: Support) -> Any:
-    xp = np if isinstance(x, np.ndarray) else jnp
-    low, high = xp.min(x), xp.max(x)
-    ends = Support(support.lower, support.upper, False, support.open_lower, support.open_upper)
-    good = ends.contains(low) & ends.contains(high) & xp.isfinite(low) & xp.isfinite(high)
-    if support.discrete and x.dtype.kind not in "biu":
-        good &= xp.all(x == xp.round(x))
-    return good
-
-
-_all_inside_on_device = jax.jit(_all_inside)
-
-
-def outside_message(name: str, x: np.ndarray, support: Support | Region) -> str:
-    """A sentence about the first observation outside the support."""
-    event_dim = support.event_dim if isinstance(support, Region) else 0
-    finite = np.isfinite(x).all(axis=tuple(range(-event_dim, 0))) if event_dim else np.isfinite(x)
-    bad = ~(np.asarray(support.contains(x)) & finite)
-    first = np.argwhere(bad)[0]
-    value, row, number = x[tuple(first)], first[0], int(bad.sum())
-    if event_dim:
-        what = np.array2string(value, precision=6, separator=", ", threshold=8).replace("\n", "")
-    else:
-        what = "missing (NaN)" if np.isnan(value) else f"{value:g}"
-    more = f" ({number:,} such rows in all)" if number > 1 else ""
-    return f"{name} lives on {support}; row {row} is {what}{more}. Drop or mend such rows, or choose another family."
