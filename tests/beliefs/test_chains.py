@@ -103,7 +103,7 @@ def test_against_all_paths(name, parallel):
         assert v.outcome.ok
 
 
-@BOTH
+@pytest.mark.parametrize("parallel", [False, at_length(True)])
 def test_float64_has_all_digits(parallel):
     with jax.enable_x64(True):
         initial, transition, e = random_chain(np.random.default_rng(5), 3, 6, zeros=0.4, spread=100.0)
@@ -130,7 +130,7 @@ def test_one_observation(parallel):
     assert np.all(np.asarray(slope.log_transition) == 0)
 
 
-@BOTH
+@pytest.mark.parametrize("parallel", [False, at_length(True)])
 def test_what_is_all_but_impossible_comes_back(parallel):
     """States that never change, of which observations tell apart by 110 nats one way and then 300 the other.
 
@@ -151,7 +151,9 @@ def test_what_is_all_but_impossible_comes_back(parallel):
     assert model.viterbi(x, parallel=parallel).states.tolist() == [1, 1, 1, 1]
 
 
-@pytest.mark.parametrize(("spread", "parallel"), [(20.0, 0), (60.0, 0), (110.0, 0), (300.0, 0), (110.0, 1)])
+@pytest.mark.parametrize(
+    ("spread", "parallel"), [at_length(20.0, 0), at_length(60.0, 0), (110.0, 0), (300.0, 0), (110.0, 1)]
+)
 def test_emission_spreads_over_long_sequences(spread, parallel):
     """In float32, of 100 steps of sticky chains, against the same in float64 and logarithms."""
     rng = np.random.default_rng(int(spread))
@@ -614,7 +616,11 @@ EARTHQUAKES = sx.data.datasets.load("earthquakes")["count"].values
 
 @pytest.mark.parametrize(
     ("k", "total", "rates"),
-    [at_length(1, -391.9189, [19.36]), (2, -341.8787, [15.42, 26.02]), (3, -328.5275, [13.13, 19.71, 29.71])],
+    [
+        at_length(1, -391.9189, [19.36]),
+        at_length(2, -341.8787, [15.42, 26.02]),
+        (3, -328.5275, [13.13, 19.71, 29.71]),
+    ],
 )
 def test_fit_family_finds_what_the_book_has(k, total, rates):
     """Zucchini & MacDonald (2009), section 4.3.2: by EM, with a free initial distribution."""

@@ -42,7 +42,7 @@ def brute(initial, moves, e):
 
 
 @IMPLEMENTATIONS
-@pytest.mark.parametrize("T", [1, 2, 50, 2500])
+@pytest.mark.parametrize("T", [1, 2, pytest.param(50, marks=pytest.mark.thorough), 2500])
 def test_normal_chains_are_hmmlearns(implementation, T):
     model = HiddenMarkov(INITIAL, MOVES, sx.Normal(LOC, SCALE))
     x = np.asarray(model.sample(jax.random.key(T), T)[1], np.float64)

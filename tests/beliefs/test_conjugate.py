@@ -15,15 +15,31 @@ from surprax.beliefs.pairs import PAIRS
 from surprax.families.batches import map_parameters
 
 WORLDS, ROWS = 1000, 4
-_numbers = [
-    pytest.param(i, id=str(row_of(s)), marks=pytest.mark.xdist_group(type(s.prior).__name__))
-    for i, s in enumerate(SETTINGS)
-]
+_LIKE_OTHERS = {
+    (sx.Dirichlet, sx.Multinomial),
+    (sx.Gamma, sx.InverseGamma),
+    *((prior, sx.LogNormal) for prior in (sx.Gamma, sx.InverseGamma, sx.Normal, sx.NormalInverseGamma)),
+}
+"""Pairs that differ from others by 1/x or log x for x, or by several draws at a time: tried in thorough runs."""
+
+
+def _is_like_others(setting):
+    return (type(setting.prior), setting.likelihood) in _LIKE_OTHERS
+
+
+def _parameter(i, setting):
+    marks = [pytest.mark.thorough] if _is_like_others(setting) else []
+    return pytest.param(
+        i, id=str(row_of(setting)), marks=[pytest.mark.xdist_group(type(setting.prior).__name__), *marks]
+    )
+
+
+_numbers = [_parameter(i, s) for i, s in enumerate(SETTINGS)]
 each = pytest.mark.parametrize("number", _numbers)
 _QUICK = ("Gamma", "Normal", "NormalInverseGamma")
 _one_of_each_prior = [
     p if name in _QUICK else pytest.param(*p.values, id=p.id, marks=[*p.marks, pytest.mark.thorough])
-    for name, p in {type(s.prior).__name__: p for s, p in zip(SETTINGS, _numbers)}.items()
+    for name, p in {type(s.prior).__name__: p for s, p in zip(SETTINGS, _numbers) if not _is_like_others(s)}.items()
 ]
 """A pair for each family of beliefs; those not named are differentiated in thorough runs only."""
 few = pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_one_step_at_a_time_is_brute_force(normals: np.ndarray) -> None:
         assert outcome.iterations == steps
 
 
-@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("columns", [pytest.param(1, marks=pytest.mark.thorough), 3])
 def test_scikit_learn_finds_the_same_maximum(columns: int) -> None:
     mixture = pytest.importorskip("sklearn.mixture")
     rng = np.random.default_rng(5)
@@ -72,7 +72,7 @@ def test_scikit_learn_finds_the_same_maximum(columns: int) -> None:
     np.testing.assert_allclose(ours.aic(x), theirs.aic(x), rtol=1e-9)
 
 
-@pytest.mark.parametrize("family", [sx.Normal, sx.Gamma, sx.StudentT])
+@pytest.mark.parametrize("family", [sx.Normal, sx.Gamma, pytest.param(sx.StudentT, marks=pytest.mark.thorough)])
 def test_the_gradient_is_0_at_the_maximum(family: type, normals: np.ndarray) -> None:
     x = normals if family is not sx.Gamma else np.exp(normals / 3)
     d, outcome = Mixture(family, 2).try_fit(x, tolerance=1e-14)
@@ -170,11 +170,14 @@ def test_a_component_far_narrower_than_its_distance_keeps_its_digits() -> None:
     ("truth", "tolerance"),
     [
         (sx.Gamma(np.array([2.0, 30.0]), np.array([1.0, 2.0])), 0.15),
-        (sx.Poisson(np.array([2.0, 15.0])), 0.05),
-        (sx.VonMises(np.array([-1.0, 2.0]), np.array([6.0, 4.0])), 0.25),
         (sx.Exponential(np.array([0.05, 2.0])), 0.15),
-        (sx.Beta(np.array([2.0, 9.0]), np.array([8.0, 3.0])), 0.25),
-        (sx.NegativeBinomial(np.array([3.0, 40.0]), np.array([4.0, 15.0])), 0.35),
+        # As those above, and as the counts that are alike: a family's own fit is a matter of its own tests.
+        pytest.param(sx.Poisson(np.array([2.0, 15.0])), 0.05, marks=pytest.mark.thorough),
+        pytest.param(sx.VonMises(np.array([-1.0, 2.0]), np.array([6.0, 4.0])), 0.25, marks=pytest.mark.thorough),
+        pytest.param(sx.Beta(np.array([2.0, 9.0]), np.array([8.0, 3.0])), 0.25, marks=pytest.mark.thorough),
+        pytest.param(
+            sx.NegativeBinomial(np.array([3.0, 40.0]), np.array([4.0, 15.0])), 0.35, marks=pytest.mark.thorough
+        ),
         (sx.MultivariateNormalDiag(np.array([[0.0, 0.0], [4.0, 2.0]]), np.array([[1.0, 2.0], [0.5, 1.0]])), 0.15),
     ],
     ids=lambda v: type(v).__name__ if isinstance(v, sx.Distribution) else "",

@@ -91,6 +91,10 @@ def test_missing_values_are_dropped_only_when_asked(run, tmp_path):
     assert "missing values dropped" in out
 
 
+ALL = tuple(example[0] for example in cli.EXAMPLES)
+THREE = ("doctor_visits", "treasury_bills", "nile")
+"""Counts, changes of both signs, and whole numbers that are measured: each is a game of all families."""
+
 BAD = {
     "no such file": (None, (), "There is no file"),
     "no such column": ("x\n1\n2\n", ("--column", "y"), "'y'"),
@@ -130,7 +134,9 @@ def test_version_families_and_help(run):
     assert "--drop-missing" in run("play", "--help")[1]
 
 
-def test_examples_write_their_pictures(run, tmp_path):
+@pytest.mark.parametrize("names", [THREE, pytest.param(ALL, marks=pytest.mark.thorough)], ids=["three", "all"])
+def test_examples_write_their_pictures(run, tmp_path, monkeypatch, names):
+    monkeypatch.setattr(cli, "EXAMPLES", tuple(example for example in cli.EXAMPLES if example[0] in names))
     code, out, _ = run("examples", "--out", tmp_path / "pictures")
     assert code == 0
     written = sorted(p.name for p in (tmp_path / "pictures").iterdir())

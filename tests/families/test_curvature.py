@@ -11,7 +11,7 @@ from surprax.numerics.precision import float64_scope
 
 ALL = [d for c in (*registry.CASES, *test_vectors.CASES) if isinstance(d := c.make(), ExponentialFamily)]
 ONE_EACH = list({type(d).__name__.split("[")[0]: d for d in ALL}.values())
-USUAL = ("Normal", "Gamma", "Beta", "Poisson", "Bernoulli", "MultivariateNormal", "Dirichlet")
+USUAL = ("Normal", "Gamma", "Poisson", "Bernoulli", "MultivariateNormal")
 OTHERS = [d for d in ALL if all(d is not one for one in ONE_EACH)]
 
 

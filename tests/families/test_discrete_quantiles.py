@@ -27,11 +27,11 @@ COUNTS = 41
     ("name", "dtype"),
     [
         ("Poisson", np.float32),
-        ("Poisson", np.float64),
+        pytest.param("Poisson", np.float64, marks=pytest.mark.thorough),  # as below, at enormous counts
         ("Binomial", np.float64),
         ("Geometric", np.float32),
         ("NegativeBinomial", np.float32),
-        ("NegativeBinomial", np.float64),
+        pytest.param("NegativeBinomial", np.float64, marks=pytest.mark.thorough),
     ],
 )
 def test_quantile_and_distribution_function_are_inverse(name, dtype):
@@ -93,7 +93,7 @@ def test_quantiles_of_few_outcomes():
     np.testing.assert_array_equal(Categorical(probs=[0.2, 0.0, 0.5, 0.3]).icdf(p), [0, 0, 0, 2, 2, 2, 3, 3])
 
 
-@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("x64", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_least_whole_number(x64):
     """Any target from any start, also where whole numbers have gaps, and where the condition never holds."""
     with jax.enable_x64(x64):

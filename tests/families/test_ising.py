@@ -21,8 +21,11 @@ GRAPHS = {
     "complete": (list(itertools.combinations(range(4), 2)), None),
     "apart": ([(0, 2), (3, 4), (4, 5), (5, 3)], 6),
 }
-each_graph = pytest.mark.parametrize("name", GRAPHS)
-two_graphs = pytest.mark.parametrize("name", ["cycle", "apart"])
+each_graph = pytest.mark.parametrize(
+    "name", [n if n in ("none", "grid", "apart") else pytest.param(n, marks=pytest.mark.thorough) for n in GRAPHS]
+)
+"""A program for each graph; chains are parts of these, and of cycles and complete graphs more is asked below."""
+two_graphs = pytest.mark.parametrize("name", ["cycle", pytest.param("apart", marks=pytest.mark.thorough)])
 
 
 @pytest.fixture(autouse=True)

@@ -115,7 +115,7 @@ def test_log_likelihood_in_float32_is_that_in_float64(family):
     )
 
 
-@each_family
+@few
 def test_evidence_of_one_observation_scores_it(family):
     with jax.enable_x64(True):
         d = make(family, [np.float64(v) for v in (1.5, 2.5)[: len(family.parameters)]])

@@ -35,11 +35,15 @@ MANY = 20_000
 EXPONENTIAL = [c for c in CASES if isinstance(c.make(), ExponentialFamily)]
 
 # What is the same for every family is tried for these, and for all others in thorough runs.
-USUAL = ("Dirichlet", "MultivariateNormal", "MultivariateNormalDiag", "Multinomial", "NormalGamma")
+USUAL = ("MultivariateNormal", "Multinomial")
 _SHAPES = {type(case.make()): case.make().event_shape for case in reversed(CASES)}
 
 
-def of_first_shape(items, first, *quick):
+TURNED = frozenset({"NormalGamma", "NormalWishart"})
+"""Families that are others but for an inverse, with precisions for variances: all but their densities in thorough runs."""
+
+
+def of_first_shape(items, first, *quick, slow=frozenset()):
     """Parameters of a test; all but the first shape of a family, for which all is compiled anew, in thorough runs only."""
 
     def parameter(item, p):
@@ -47,13 +51,13 @@ def of_first_shape(items, first, *quick):
         further = d.event_shape != _SHAPES[type(d)]
         return pytest.param(*p.values, id=p.id, marks=[*p.marks, pytest.mark.thorough]) if further else p
 
-    return [parameter(item, p) for item, p in zip(items, grouped(items, first, *quick), strict=True)]
+    return [parameter(item, p) for item, p in zip(items, grouped(items, first, *quick, slow=slow), strict=True)]
 
 
 each_shape = pytest.mark.parametrize("case", grouped(CASES, lambda c: c))
-each = pytest.mark.parametrize("case", of_first_shape(CASES, lambda c: c))
-each_exponential = pytest.mark.parametrize("case", of_first_shape(EXPONENTIAL, lambda c: c))
-each_pair = pytest.mark.parametrize("pair", of_first_shape(PAIRS, lambda p: p[0]))
+each = pytest.mark.parametrize("case", of_first_shape(CASES, lambda c: c, slow=TURNED))
+each_exponential = pytest.mark.parametrize("case", of_first_shape(EXPONENTIAL, lambda c: c, slow=TURNED))
+each_pair = pytest.mark.parametrize("pair", of_first_shape(PAIRS, lambda p: p[0], slow=TURNED))
 usual = pytest.mark.parametrize("case", of_first_shape(CASES, lambda c: c, *USUAL))
 usual_exponential = pytest.mark.parametrize("case", of_first_shape(EXPONENTIAL, lambda c: c, *USUAL))
 
@@ -398,7 +402,7 @@ def test_weights_are_repetitions(case):
     )
 
 
-@pytest.mark.parametrize("pair", grouped(PAIRS, lambda p: p[0], "Dirichlet", "MultivariateNormal"))
+@pytest.mark.parametrize("pair", grouped(PAIRS, lambda p: p[0], "MultivariateNormal"))
 def test_renyi_divergence_of_order_one_half(pair):
     p, q = (c.make() for c in pair)
     if not isinstance(p, ExponentialFamily) or not has(p, "kl") or known_of(p) != known_of(q):

@@ -34,7 +34,15 @@ def waits():
     return np.random.default_rng(0).gamma(2.0, 3.0, 203)
 
 
-@pytest.mark.parametrize("folds", [2, pytest.param(7, marks=pytest.mark.thorough), 10])
+@pytest.fixture(scope="module")
+def everybody():
+    """Two games of all families, which take longest: measurements, and counts."""
+    x = 1e6 * np.random.default_rng(2).gamma(3.0, 1.0, 20_000)
+    counts = np.random.default_rng(3).binomial(10, 0.5, 500)
+    return sx.play("all", x, name="a rather long name of a column"), sx.play("all", counts)
+
+
+@pytest.mark.parametrize("folds", [*(pytest.param(k, marks=pytest.mark.thorough) for k in (2, 7)), 10])
 @pytest.mark.parametrize(
     "family",
     [
@@ -71,9 +79,8 @@ def test_entry_says_what_the_fit_says(waits):
     assert entry.parameters["rate"] == pytest.approx(float(fit.rate))
 
 
-def test_the_least_surprised_is_first_and_the_truth_wins():
-    x = np.random.default_rng(2).gamma(3.0, 1.0, 20_000)
-    board = sx.play("all", x)
+def test_the_least_surprised_is_first_and_the_truth_wins(everybody):
+    board, _ = everybody
     assert board.best.name == "Gamma"
     scores = [e.held_out for e in board.entries]
     assert scores == sorted(scores)
@@ -129,9 +136,8 @@ def test_outside_the_support_is_out_with_reason_and_row():
     assert "row 2" in str(board)
 
 
-def test_no_maximum_is_out_with_the_reason():
-    x = np.random.default_rng(3).binomial(10, 0.5, 500)
-    board = sx.play("all", x)
+def test_no_maximum_is_out_with_the_reason(everybody):
+    _, board = everybody
     out = {d.name: d.reason for d in board.disqualified}
     assert "variance does not exceed the mean" in out["NegativeBinomial"]
 
@@ -221,8 +227,8 @@ def test_a_board_without_entries_says_why():
         board.plot()
 
 
-def test_the_table_fits_80_columns(waits):
-    for board in (sx.play("all", waits * 1e6, name="a rather long name of a column"), sx.play("all", np.arange(50))):
+def test_the_table_fits_80_columns(everybody):
+    for board in everybody:
         assert max(len(line) for line in str(board).splitlines()) <= 80
 
 

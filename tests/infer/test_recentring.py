@@ -150,7 +150,8 @@ def test_locations_of_several_numbers():
     np.testing.assert_allclose(inner, np.eye(2 + GROUPS), atol=1e-6)
 
 
-@pytest.mark.parametrize("rows", [130, 5_000])
+# Fewer rows, where the prior tells more.
+@pytest.mark.parametrize("rows", [130, pytest.param(5_000, marks=pytest.mark.thorough)])
 def test_both_ways_to_write_a_model_are_one_in_these_coordinates(rows):
     """Energies at the same w, for the same t and û."""
     ways = [sx.compress(model, *data(rows)) for model in (schools, centred)]
@@ -282,7 +283,8 @@ def test_eight_schools_written_centred():
     assert abs(np.mean(post.draws["tau"]) - mean) < 4.0 * error
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.3])
+# The narrower funnel is the harder one.
+@pytest.mark.parametrize("spread", [0.0, pytest.param(0.3, marks=pytest.mark.thorough)])
 def test_a_funnel_is_sampled_well(spread):
     """Groups that hardly differ, written centred; a likelihood that is not normal, and seven rows for each of few groups."""
     many = 10
@@ -302,7 +304,7 @@ def test_a_funnel_is_sampled_well(spread):
     assert ess(post.draws["tau"]) > 500
 
 
-@pytest.mark.parametrize("model", [schools, late])
+@pytest.mark.parametrize("model", [schools, pytest.param(late, marks=pytest.mark.thorough)])
 def test_a_thin_sheet_is_sampled_well(model):
     """Against the posterior of groups' means, which is nearly normal: no warning (they are errors here), and the right spread."""
     group, y = data(50_000)

@@ -143,7 +143,7 @@ def test_gaussian_mutual_information_lies_in_the_interval(correlation):
     assert abs(e.bias) < 0.05
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.6, 0.9])
+@pytest.mark.parametrize("correlation", [0.0, pytest.param(0.6, marks=pytest.mark.thorough), 0.9])
 def test_intervals_of_neighbours_cover(correlation):
     """95 % within what 200 samples can tell; intervals from parts of 50 pairs, which vary too little, covered 88 to 91 %."""
     rng = np.random.default_rng(3)

@@ -24,7 +24,15 @@ def _parameter(case, label, *marks):
     return pytest.param(case, id=label, marks=[pytest.mark.xdist_group(type(case.make()).__name__), *marks])
 
 
-each_case = pytest.mark.parametrize("case", [_parameter(case, str(case)) for case in CASES])
+def _further_shape(case):
+    """Whether all is compiled anew for a case, of vectors of another length than the first of its family."""
+    d = case.make()
+    return d.event_shape != ONE_EACH[type(d).__name__].make().event_shape
+
+
+each_case = pytest.mark.parametrize(
+    "case", [_parameter(case, str(case), *([pytest.mark.thorough] if _further_shape(case) else [])) for case in CASES]
+)
 each_family = pytest.mark.parametrize("case", [_parameter(case, name) for name, case in sorted(ONE_EACH.items())])
 
 

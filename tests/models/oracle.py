@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import biject_to
 from numpyro.handlers import seed, substitute, trace
-from numpyro.infer.util import compute_log_probs, constrain_fn, log_density, potential_energy
+from numpyro.infer.util import compute_log_probs, constrain_fn, potential_energy
 
 type Values = dict[str, Any]
 type Model = Callable[..., Any]
@@ -36,7 +36,7 @@ class Evaluations:
     """A model at several points.
 
     Args:
-        log_densities: at the values of the latent sites, by `numpyro.infer.util.log_density`.
+        log_densities: at the values of the latent sites, the sum of the terms as in `numpyro.infer.util.log_density`.
         potentials: at their free numbers, by `potential_energy`: the Jacobians of the maps are part of it.
         gradients: of the potentials, by site.
         magnitudes: the largest of the terms, one a site, that the log-density is a sum of, in absolute value.
@@ -165,7 +165,7 @@ def evaluate(
         values = constrain_fn(substitute(source, point.fixed), source_args, source_kwargs, point.free)
         values = {name: values[name] for name in point.free} | point.fixed
         terms, _ = compute_log_probs(model, args, kwargs, values)
-        density, _ = log_density(model, args, kwargs, values)
+        density = sum(terms.values(), start=0.0)
         energy = lambda free: potential_energy(substitute(model, point.fixed), args, kwargs, free)
         magnitude = jnp.max(jnp.abs(jnp.asarray(list(terms.values()))))
         return density, magnitude, *jax.value_and_grad(energy)(point.free)

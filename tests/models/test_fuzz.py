@@ -15,8 +15,9 @@ def _changed(verdicts: list[Verdict]) -> str:
 
 
 def _grouped(number: int, worker: int):
-    """One parameter of a test; a chunk of seeds is one worker's."""
-    return pytest.param(number, marks=pytest.mark.xdist_group(f"fuzz {worker}"))
+    """One parameter of a test; a chunk of seeds is one worker's, and all but the first chunk are tried in thorough runs."""
+    marks = [pytest.mark.thorough] if worker else []
+    return pytest.param(number, marks=[pytest.mark.xdist_group(f"fuzz {worker}"), *marks])
 
 
 @pytest.mark.parametrize("seed", [_grouped(seed, seed // CHUNK) for seed in range(SEEDS)])

@@ -22,15 +22,11 @@ FEWEST = 200
 TOO_FAR = 5.0
 """Standard errors. Of 700 comparisons of right answers, one in 2,500 would have one beyond that; the seeds are fixed."""
 
-USUAL = (
-    "gamma",
-    "poisson-by-group",
+USUAL = ("gamma", "poisson-by-group", "varying-slopes", "one-of-two-outcomes")
+"""Identical rows, cells, a Gaussian line, and a site that stays beside one that does not."""
+AT_LENGTH = (
     "crossed-groups",
     "not-centred-and-gathered-early",
-    "varying-slopes",
-    "one-of-two-outcomes",
-)
-AT_LENGTH = (
     "schools-in-districts",
     "crossed-groups-of-coins",
     "logistic-regression-on-dummies",

@@ -51,6 +51,8 @@ def exact(x):
 
 ORDER = exact(np.concatenate([log_grid(-2, 3, 20), np.tile([0.0, 0.5, 1.0, 4.0], 5)]))
 X = exact(np.concatenate([log_grid(-10, 4, 20, 5), log_grid(1, 8, 8, 7), log_grid(-3, 3, 12, 8)]))
+once = pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.thorough)])
+"""What is asked of our functions alone, which are held against mpmath in both precisions."""
 SOME, SIGNED = slice(8, 28), exact(np.append(log_grid(-6, 2.5, 14), [0.5, *-log_grid(-2, 1, 5, 3)]))
 
 # The order is a constant of the dimension: derivatives in it are not asked for.
@@ -104,7 +106,7 @@ def test_divergence_agrees_with_mpmath_however_small(dtype, distance):
         check_in_x(bessel.log_bessel_divergence, (divergence, slope), dtype, ORDER[SOME], X[SOME], q)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@once
 def test_inverse_of_the_ratio(dtype):
     with jax.enable_x64(dtype is np.float64):
         v, x = (jnp.asarray(a, dtype) for a in (ORDER, X))
@@ -156,7 +158,7 @@ def test_orders_of_high_dimension():
         assert np.all(np.abs(wronskian) <= 1e-15 * (size + 1e5))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@once
 def test_tails_of_the_saddle_integral_add_up(dtype):
     with jax.enable_x64(dtype is np.float64):
         upper, lower = (jnp.asarray(10.0 ** np.random.default_rng(i).uniform(-6, 5, 30), dtype) for i in (0, 1))

@@ -1,5 +1,7 @@
 """The zeta function and its relatives beside mpmath."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import mpmath as mp
@@ -21,8 +23,9 @@ COUNTS = log_grid(0, 8, 25, seed=2).round()
 NEXT = 1.0 + close_to(EXPONENTS - 1.0, 25)
 
 
+@functools.cache
 def power_sum(s, a=1, order=0):
-    """Σ x⁻ˢ (log x)ⁿ over x ≥ a."""
+    """Σ x⁻ˢ (log x)ⁿ over x ≥ a, which the oracles ask for again and again."""
     return (-1) ** order * mp.zeta(s, a, order)
 
 

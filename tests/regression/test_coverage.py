@@ -113,7 +113,10 @@ def test_units_of_covariates_do_not_matter(model, unit):
     assert other.converged
 
 
-@pytest.mark.parametrize("model", ["Poisson", "gamma", "negative binomial", "beta"])
+@pytest.mark.parametrize(
+    "model",
+    ["Poisson", "gamma", *(pytest.param(m, marks=pytest.mark.thorough) for m in ("negative binomial", "beta"))],
+)
 def test_prediction_intervals_are_those_of_draws(model):
     rng = np.random.default_rng(6)
     family, law = MODELS[model]
@@ -160,7 +163,9 @@ def share_held(family, n, repeats, seed):
     return {method: count / repeats for method, count in held.items()}
 
 
-@pytest.mark.parametrize(("family", "n"), [(sx.Bernoulli, 50), (sx.Gamma, 50)], ids=str)
+@pytest.mark.parametrize(
+    ("family", "n"), [(sx.Bernoulli, 50), pytest.param(sx.Gamma, 50, marks=pytest.mark.thorough)], ids=str
+)
 def test_intervals_hold_the_truth(family, n):
     repeats = 100
     for share in share_held(family, n, repeats, seed=11).values():
