@@ -351,7 +351,10 @@ def _score(e: Moments, fit: Any, ok: Any, q: Any) -> Array:
 
 @in_float64
 def excess_of(e: Moments, fit: Any, ok: Any, q: Any) -> Array:
-    """n·KL(fit‖q), for the fit of the evidence and whether it is a maximum; the direct form where it is none."""
+    """n·KL(fit‖q), for the fit of the evidence and whether it is a maximum (None: all are); the direct form where it is none."""
+    if ok is None:
+        q, fit, count = align(q, fit, e.count)
+        return count * fit._kl_given_known(q)
     _, _, ok, _, _, below, direct = _parts(e, fit, ok, q)
     return jnp.where(ok, below, -direct)
 

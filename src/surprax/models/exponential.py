@@ -38,7 +38,8 @@ def by_cells(site: Any, family: Any) -> Compact | str:
     constant = float(np.sum(maximum))
     store = Store()
     settled = {name: store.settle(expression, cells, site.codes()) for name, expression in parameters.items()}
-    arrays = {"slots": store.arrays, "evidence": e, "fit": fit, "ok": ok}
+    # Where all cells have a fit, programs need not hold what is done where there is none.
+    arrays = {"slots": store.arrays, "evidence": e, "fit": fit, "ok": None if np.all(ok) else ok}
 
     def at_cells(arrays: Mapping[str, Any], tables: Sequence[Any]) -> dict[str, Any]:
         memo: dict[int, Any] = {}
