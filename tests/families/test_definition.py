@@ -242,7 +242,7 @@ def test_entropy_is_expected_surprise(case):
 @each_pair
 def test_kl_is_expected_difference_of_surprise(pair):
     p, q = (c.make() for c in pair)
-    x, w = nodes(pair[0], pair[1].scipy.median())
+    x, w = nodes(pair[0], float(pair[1].scipy.median()))
     log_p, log_q = np.asarray(p.log_prob(x)), np.asarray(q.log_prob(x))
     weight = w * np.exp(log_p)
     positive = weight > 0
@@ -445,7 +445,7 @@ def test_renyi_divergence_is_its_integral(pair):
     p, q = (c.make() for c in pair)
     if known_of(p) != known_of(q):
         return
-    x, w = nodes(pair[0], pair[1].scipy.median())
+    x, w = nodes(pair[0], float(pair[1].scipy.median()))
     log_p, log_q = np.asarray(p.log_prob(x)), np.asarray(q.log_prob(x))
     inside = (log_p > -np.inf) & (log_q > -np.inf)
     overlap = np.sum((w * np.exp(0.5 * (np.where(inside, log_p, 0) + np.where(inside, log_q, 0))))[inside])
