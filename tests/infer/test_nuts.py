@@ -5,6 +5,7 @@ import os
 import re
 import warnings
 from concurrent.futures import Future
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -24,6 +25,7 @@ from tests.infer.models import (
 from surprax.infer import InferenceWarning, infer
 from surprax.infer import nuts as module
 from surprax.infer.diagnostics import ess
+from surprax.models import CompressionWarning, planner
 
 
 def close_to(posterior, name, mean, sd):
@@ -212,3 +214,35 @@ def test_an_error_in_a_chain_is_the_users():
 
     with pytest.raises(RuntimeError, match="chain 1"):
         module._in_threads(chain, 2)
+
+
+def test_what_chains_run_on_is_what_is_proved(monkeypatch):
+    """The certificate compares the program of the chains, and a wrong one is not sampled."""
+    many = np.tile(HEIGHTS, 200)
+    honest, compare = planner.rewrite, planner.comparison
+    compared = []
+
+    def wrong(*given):
+        fast = honest(*given)
+        fast.outcomes.update(
+            {
+                name: replace(site, energy=lambda arrays, tables, right=site.energy: 1.001 * right(arrays, tables))
+                for name, site in fast.compacts.items()
+            }
+        )
+        return fast
+
+    def watched(*given):
+        compared.append(compare(*given))
+        return compared[-1]
+
+    monkeypatch.setattr(planner, "comparison", watched)
+    posterior = infer(mean_of, many, method="nuts", key=jax.random.key(0))
+    assert [one.whole for one in compared] == [True]
+    assert posterior.certificate.holds
+    monkeypatch.setattr(planner, "rewrite", wrong)
+    with pytest.warns(CompressionWarning, match="must agree with the plain model"):
+        posterior = infer(mean_of, many, method="nuts", key=jax.random.key(0))
+    assert compared[1].whole
+    assert posterior.certificate is None
+    close_to(posterior, "mu", *posterior_of_mean(many))

@@ -4,6 +4,7 @@ import tracemalloc
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.special
 from hypothesis import assume, given, settings
@@ -298,7 +299,6 @@ def test_counted_rows_of_one_response_are_cells():
 
 
 def test_a_category_of_the_last_row_alone_has_its_coefficient_and_one_of_no_row_has_none():
-    pd = pytest.importorskip("pandas")
     n = RUN + 3
     rng = np.random.default_rng(1)
     codes = rng.integers(0, 2, n)
@@ -311,7 +311,6 @@ def test_a_category_of_the_last_row_alone_has_its_coefficient_and_one_of_no_row_
 
 
 def test_counting_two_million_rows_takes_less_memory_than_their_responses():
-    pd = pytest.importorskip("pandas")
     n = 2_000_000
     rng = np.random.default_rng(2)
     codes = [rng.integers(0, k, n).astype(np.int8) for k in (8, 12, 12)]

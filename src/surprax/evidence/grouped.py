@@ -19,7 +19,17 @@ from surprax.evidence.layout import Layout
 from surprax.numerics.precision import float64_scope
 from surprax.numerics.shapes import one_of_few
 
-__all__ = ["Codes", "GroupSums", "beside", "columns", "in_pairs", "reduce_by_group", "runs", "sums_by_group"]
+__all__ = [
+    "Codes",
+    "GroupSums",
+    "as_index",
+    "beside",
+    "columns",
+    "in_pairs",
+    "reduce_by_group",
+    "runs",
+    "sums_by_group",
+]
 
 RUN = 1 << 17
 """Rows to a run where compiled code computes a term or two; fewer where there are more terms."""
@@ -45,10 +55,7 @@ class Codes(NamedTuple):
 
     def of(self, run: slice) -> np.ndarray:
         """Groups of a run of rows, as NumPy takes them for an index."""
-        codes = self.numbers[run].astype(np.intp)
-        if self.low:
-            codes -= self.low
-        return codes
+        return as_index(self.numbers[run], self.low)
 
 
 class GroupSums(NamedTuple):
@@ -58,6 +65,18 @@ class GroupSums(NamedTuple):
     mean: np.ndarray
     gaps: np.ndarray
     log_base: np.ndarray
+
+
+def as_index(numbers: np.ndarray, low: int) -> np.ndarray:
+    """How far whole numbers are above `low`, as NumPy takes them for an index.
+
+    >>> as_index(np.array([3, 5], np.int16), 3)
+    array([0, 2])
+    """
+    places = numbers.astype(np.intp)
+    if low:
+        places -= low
+    return places
 
 
 def runs(rows: int, size: int = PLAIN_RUN) -> Iterator[slice]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from surprax.evidence.grouped import Codes, GroupSums, beside, columns, in_pairs, runs, sums_by_group
+from surprax.evidence.grouped import Codes, GroupSums, as_index, beside, columns, in_pairs, runs, sums_by_group
 from surprax.evidence.layout import Layout
 
 __all__ = ["Repeats", "reduce_values_by_group", "repeats"]
@@ -40,10 +40,7 @@ class Repeats(NamedTuple):
 
     def of(self, run: slice) -> np.ndarray:
         """Numbers of the values of a run of rows, as NumPy takes them for an index."""
-        found = self.numbers[run].astype(np.intp)
-        if self.low:
-            found -= self.low
-        return found
+        return as_index(self.numbers[run], self.low)
 
     def counts(self) -> np.ndarray:
         """How often each value occurs, shape (V,), float64."""
