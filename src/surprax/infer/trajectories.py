@@ -117,16 +117,16 @@ def iterations(
     def iterate(i: Any, carry: Any) -> Any:
         position, adaptation, draws, statistics = carry
         step = jnp.where(looking, 0.0, jnp.exp(jnp.where(adapting, adaptation.log_step, adaptation.average)))
-        own = Noise(*(part[i] for part in numbers))
+        own = Noise(*(_entry(part, i) for part in numbers))
         given = Position(own.momenta, NOWHERE, jnp.zeros_like(own.momenta))
         position = Position(*(jnp.where(looking, *both) for both in zip(given, position)))
         own = own._replace(momenta=jnp.where(looking, 0.0, own.momenta))
         position, energy, rate, number, diverging = _transition(slope, position, step, variances, own)
         seen = jnp.stack([-position.energy, energy, rate, number.astype(dtype), diverging.astype(dtype), step])
-        statistics = statistics.at[i].set(seen)
+        statistics = _with_entry(statistics, i, seen)
         after = _adapted(adaptation, target - rate)
         adaptation = Adaptation(*(jnp.where(adapting, new, old) for new, old in zip(after, adaptation)))
-        draws = Position(*(whole.at[i].set(part) for whole, part in zip(draws, position)))
+        draws = Position(*(_with_entry(whole, i, part) for whole, part in zip(draws, position)))
         return position, adaptation, draws, statistics
 
     nowhere = Position(*(jnp.zeros((rows, *part.shape), dtype) for part in position))
@@ -155,7 +155,7 @@ def _transition(
 
     def doubled(tree: Any) -> Any:
         depth = tree["depth"]
-        ahead = own.directions[depth] < 0.5
+        ahead = _entry(own.directions, depth) < 0.5
         side, signed = ahead.astype(jnp.int32), jnp.where(ahead, step, -step)
         limit = jnp.left_shift(1, depth)
 
@@ -171,7 +171,7 @@ def _transition(
             total = energy + _kinetic(p, variances)
             rise = jnp.where(jnp.isnan(total), jnp.inf, total - initial)
             weight = jnp.logaddexp(half["weight"], -rise)
-            taken = jnp.log(own.points[tree["count"] + half["count"]]) < -rise - weight
+            taken = jnp.log(_entry(own.points, tree["count"] + half["count"])) < -rise - weight
             momentum = half["momentum"] + p
             turning, marks = _turning(half["count"], p, momentum, half["marks"], variances)
             return {
@@ -189,7 +189,7 @@ def _transition(
 
         half = {
             "count": jnp.zeros((), jnp.int32),
-            "end": tree["ends"][side],
+            "end": _entry(tree["ends"], side),
             "taken": jnp.zeros((2, size), dtype),
             "energies": jnp.zeros(2, dtype),
             "weight": jnp.full((), -jnp.inf, dtype),
@@ -201,8 +201,8 @@ def _transition(
         }
         half = lax.while_loop(unfinished, grown, half)
         whole = ~half["turning"] & ~half["diverging"]
-        taken = whole & (jnp.log(own.halves[depth]) < half["weight"] - tree["weight"])
-        ends = tree["ends"].at[side].set(half["end"])
+        taken = whole & (jnp.log(_entry(own.halves, depth)) < half["weight"] - tree["weight"])
+        ends = _with_entry(tree["ends"], side, half["end"])
         momentum = tree["momentum"] + half["momentum"]
         return {
             "depth": depth + 1,
@@ -235,6 +235,16 @@ def _transition(
     return position, tree["energies"][1], tree["rate"] / tree["count"], tree["count"], tree["diverging"]
 
 
+def _entry(array: Array, i: Array) -> Array:
+    """array[i]; that asks whether i is negative or too large, which takes long to compile."""
+    return lax.dynamic_index_in_dim(array, i, keepdims=False, allow_negative_indices=False)
+
+
+def _with_entry(array: Array, i: Array, entry: Array) -> Array:
+    """The array with another entry i, likewise."""
+    return lax.dynamic_update_index_in_dim(array, entry, i, 0, allow_negative_indices=False)
+
+
 def _kinetic(p: Array, variances: Array) -> Array:
     return 0.5 * jnp.dot(variances * p, p)
 
@@ -250,11 +260,11 @@ def _turning(i: Array, p: Array, momentum: Array, marks: Array, variances: Array
     at their first points, and sums up to there."""
     last = lax.population_count(i >> 1)
     first = last - lax.population_count((~i & (i + 1)) - 1) + 1
-    marks = jnp.where(i % 2 == 0, marks.at[last].set(jnp.stack([p, momentum])), marks)
+    marks = jnp.where(i & 1 == 0, _with_entry(marks, last, jnp.stack([p, momentum])), marks)
 
     def looked(carry: Any) -> Any:
         k, _ = carry
-        start, before = marks[k]
+        start, before = _entry(marks, k)
         return k - 1, _turns(start, p, momentum - before + start, variances)
 
     return lax.while_loop(lambda c: (c[0] >= first) & ~c[1], looked, (last, jnp.zeros((), bool)))[1], marks

@@ -1,12 +1,12 @@
 """Programs that are compiled while others go on: XLA leaves the interpreter alone meanwhile."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
 
-__all__ = ["Aside", "apart"]
+__all__ = ["Aside", "apart", "begun"]
 
 
 class Aside:
@@ -20,13 +20,26 @@ class Aside:
 
     def __init__(self, function: Callable[..., Any], *example: Any, options: Mapping[str, Any] | None = None) -> None:
         """`example`: arrays, or shapes and dtypes, such as it will be called with; `options`: of the compiler."""
-        lowered = jax.jit(function).lower(*example)
-        thread = ThreadPoolExecutor(1)
-        self._compiled = thread.submit(lowered.compile, compiler_options=None if options is None else dict(options))
-        thread.shutdown(wait=False)
+        program = jax.jit(function, compiler_options=None if options is None else dict(options))
+        self._compiled = begun(program, *example)
 
     def __call__(self, *args: Any) -> Any:
         return self._compiled.result()(*args)
+
+
+def begun(program: Any, *example: Any) -> "Future[Any]":
+    """Begin to compile what `jax.jit` made, for arguments of such shapes and dtypes; called after that, it is found compiled.
+
+    >>> import jax.numpy as jnp
+    >>> sine = jax.jit(jnp.sin)
+    >>> waiting = begun(sine, jax.ShapeDtypeStruct((2,), jnp.float32))
+    >>> waiting.result() and sine(jnp.zeros(2, jnp.float32)).tolist()
+    [0.0, 0.0]
+    """
+    thread = ThreadPoolExecutor(1)
+    waiting = thread.submit(program.lower(*example).compile)
+    thread.shutdown(wait=False)
+    return waiting
 
 
 def apart(function: Callable[..., Any], *example: Any) -> tuple[Callable[..., Any], list[Any]]:

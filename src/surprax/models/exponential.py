@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from surprax.evidence import Moments
-from surprax.families.exponential import at_maximum, excess_of, maximum_of
+from surprax.families.exponential import at_maximum, below_peak, excess_of, has_direct_peak, maximum_of, peak_of
 from surprax.families.fitting import Groups, make_evidence
 from surprax.models.affine import affine_form
+from surprax.models.aside import begun
 from surprax.models.cells import Cells, is_plain
 from surprax.models.compact import Compact, Store
 from surprax.models.expressions import Column, Expression, at_places, leaves_of
@@ -19,6 +20,9 @@ from surprax.numerics.compilation import SOON_RUN
 from surprax.numerics.precision import float64_scope
 
 __all__ = ["by_cells"]
+
+DIGITS = 1e-7
+"""Nats that the energy of a site may be off for a program that takes half as long to be compiled."""
 
 
 def by_cells(site: Any, family: Any) -> Compact | str:
@@ -32,14 +36,25 @@ def by_cells(site: Any, family: Any) -> Compact | str:
     known = {} if family.__name__ == "Binomial" else _known(site, family)
     if isinstance(known, str):
         return known
+    with float64_scope():
+        scalars = family.event_dim == family.layout.rank == 0
+        compiled = begun(_at_maximum, _awaited(family, cells.number, known)) if scalars else None
     evidence = _evidence(site, family, cells, exposed, known)
     with float64_scope():
-        e, fit, ok, maximum = jax.tree.map(np.asarray, _at_maximum(evidence))
+        if compiled is not None:
+            compiled.result()
+        e, fit, ok, maximum, peak = jax.tree.map(np.asarray, _at_maximum(evidence))
     constant = float(np.sum(maximum))
     store = Store()
     settled = {name: store.settle(expression, cells, site.codes()) for name, expression in parameters.items()}
-    # Where all cells have a fit, programs need not hold what is done where there is none.
-    arrays = {"slots": store.arrays, "evidence": e, "fit": fit, "ok": None if np.all(ok) else ok}
+    arrays: dict[str, Any] = {"slots": store.arrays, "evidence": e}
+    # Programs hold no more than the data ask for.
+    if not np.all(ok):
+        arrays |= {"fit": fit, "ok": ok}
+    elif peak is not None and np.sum(e.count * peak[1]) * np.finfo(np.float64).eps < DIGITS:
+        arrays |= {"peak": peak[0]}
+    else:
+        arrays |= {"fit": fit}
 
     def at_cells(arrays: Mapping[str, Any], tables: Sequence[Any]) -> dict[str, Any]:
         memo: dict[int, Any] = {}
@@ -50,7 +65,10 @@ def by_cells(site: Any, family: Any) -> Compact | str:
         e = arrays["evidence"]
         if family.__name__ == "Binomial":
             given["total_count"] = e.known["total_count"]
-        return -jnp.sum(excess_of(e, arrays["fit"], arrays["ok"], family(**given)))
+        q = family(**given)
+        if "peak" in arrays:
+            return -jnp.sum(below_peak(e, arrays["peak"], q))
+        return -jnp.sum(excess_of(e, arrays["fit"], arrays.get("ok"), q))
 
     numbers = sum(np.size(leaf) for leaf in (e.count, e.mean, e.gaps))
     rule = "identical rows" if cells.number == 1 else "cells"
@@ -94,10 +112,21 @@ def _without_exposure(site: Any, family: Any) -> tuple[dict[str, Expression], np
 
 
 @partial(jax.jit, compiler_options=SOON_RUN)
-def _at_maximum(evidence: Moments) -> tuple[Moments, Any, Any, Any]:
-    """The fit of evidence, whether it is a maximum, and the log-likelihood there."""
+def _at_maximum(evidence: Moments) -> tuple[Moments, Any, Any, Any, Any]:
+    """The fit of evidence, whether it is a maximum, the log-likelihood there, and, if it has one, what `peak_of` says."""
     e, fit, ok = at_maximum(evidence)
-    return e, fit, ok, maximum_of(e, fit, ok)
+    if not has_direct_peak(e.family, e.known):
+        return e, fit, ok, maximum_of(e, fit, ok), None
+    peak, size = peak_of(e, fit)
+    return e, fit, ok, jnp.where(ok, e.count * peak, 0.0) + e.log_base, (peak, size)
+
+
+def _awaited(family: Any, number: int, known: Mapping[str, Any]) -> Moments:
+    """Evidence of so many cells of scalars, by its shapes."""
+    count, gaps = (jax.ShapeDtypeStruct((number, *more), np.float64) for more in ((), (len(family.layout.gaps),)))
+    same = count if number == 1 else jax.ShapeDtypeStruct((), np.float64)
+    told = {"total_count": count} if family.__name__ == "Binomial" else dict.fromkeys(known, same)
+    return Moments(count, count, gaps, count, told, family)
 
 
 def _evidence(site: Any, family: Any, cells: Cells, exposed: np.ndarray | None, known: dict[str, Any]) -> Moments:
