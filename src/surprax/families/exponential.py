@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from surprax.evidence import Evidence, Layout, Moments
 from surprax.families.base import Distribution, compiled, compiled_property
 from surprax.families.batches import Wide, align, pick_distribution
-from surprax.families.fitting import check_known, make_evidence, rounded_evidence
+from surprax.families.fitting import check_known, make_evidence, rounded_score
 from surprax.families.outcomes import Outcome, Reason
 from surprax.numerics.precision import in_float64, is_traced
 from surprax.units import Unit, from_nats
@@ -273,10 +273,8 @@ class ExponentialFamily(Distribution):
     def log_likelihood(self, x: ArrayLike) -> Array:
         """Sum of `log_prob` over the first axis of `x`, in nats: one number per distribution."""
         summarise = self.sums_by_evidence and not self.batch_shape
-        evidence = rounded_evidence(type(self), x, self._known()) if summarise else None
-        if evidence is None:
-            return super().log_likelihood(x)
-        return jnp.asarray(evidence.log_likelihood(self), np.float32)
+        value = rounded_score(type(self), x, self._known(), _score_of, self) if summarise else None
+        return super().log_likelihood(x) if value is None else jnp.asarray(value, np.float32)
 
     def _log_likelihood(self, x: Array) -> Array:
         """By evidence; row by row where rows lie outside the support, or at an end where the density is 0 or ∞."""
@@ -348,6 +346,11 @@ def below_peak(e: Moments, peak: Any, q: Any) -> Array:
     mean, gaps = _wide_means(e)
     q, count, mean, gaps, peak = align(q, e.count, mean, gaps, peak)
     return count * (peak - _direct(e.family, q, mean, gaps))
+
+
+def _score_of(e: Moments, q: Any) -> Array:
+    """The log-likelihood of evidence that is traced in float64."""
+    return direct_log_likelihood(e, q) if has_direct_peak(e.family, e.known) else _score(*at_maximum(e), q)
 
 
 def _wide_means(e: Moments) -> tuple[Wide, Wide]:

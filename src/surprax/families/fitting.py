@@ -5,7 +5,7 @@ counted, so that a pass over it is a pass over its distinct values.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -51,7 +51,7 @@ __all__ = [
     "observe",
     "outside_message",
     "reduce_rows",
-    "rounded_evidence",
+    "rounded_score",
     "try_fit",
 ]
 
@@ -308,16 +308,25 @@ def _domain(family: Any, known: Mapping[str, Any]) -> tuple[float, float]:
     return float(support.lower), float(support.upper)
 
 
-def rounded_evidence(family: Any, data: Any, known: dict[str, Any]) -> Moments | None:
-    """Evidence of many rows for a sum that is told in their own precision; None where there is none to be had in one pass."""
-    if is_traced(data, known) or not has_moments(family, known) or isinstance(data, list | tuple):
+def rounded_score(family: Any, data: Any, known: dict[str, Any], score: Callable[[Moments, Any], Any], q: Any) -> Any:
+    """score(evidence, q) of many rows, which is told in their own precision; None where it is not to be had in one pass."""
+    if is_traced(data, known, q) or not has_moments(family, known) or isinstance(data, list | tuple):
         return None
     x = as_observations(data)
     if x.dtype != np.float32 or not _goes_in_one_pass(family, x, None):
         return None
     with float64_scope():
-        moments, trusted = _reduce_in_one_pass(family, x, known, _domain(family, known), np.float32)
-        return jax.tree.map(np.asarray, moments) if trusted else None
+        known, q = jax.tree.map(to_float64, (known, q))
+        value, trusted = _score_in_one_pass(family, x, known, _domain(family, known), score, q)
+        return np.asarray(value) if trusted else None
+
+
+@functools.partial(jax.jit, static_argnames=("family", "domain", "score"))
+def _score_in_one_pass(
+    family: Any, x: Any, known: Any, domain: tuple[float, float], score: Callable[[Moments, Any], Any], q: Any
+) -> tuple[Any, Any]:
+    moments, trusted = _reduce_in_one_pass(family, x, known, domain, np.float32)
+    return score(moments, q), trusted
 
 
 @functools.partial(jax.jit, static_argnames=("family", "domain", "terms"))
