@@ -7,6 +7,7 @@ import weakref
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from surprax.infer import programs
 from surprax.infer.programs import Hoisted, kept
@@ -92,3 +93,20 @@ def test_the_program_that_was_unused_for_longest_goes(monkeypatch):
 
     assert [build(name) for name in ("a", "b", "a", "c", "a", "b")] == ["a", "b", "a", "c", "a", "b"]
     assert made == ["a", "b", "c", "b"]
+
+
+@pytest.mark.parametrize("simplified", [False, True])
+def test_data_of_compiled_functions_inside_are_part_of_a_program(simplified):
+    def made(seed):
+        data = np.random.default_rng(seed).normal(size=1_000)
+        inner = jax.jit(lambda b: jnp.sum(b * data))
+        return Hoisted(lambda z: inner(z[0]), np.zeros(1, np.float32))
+
+    before = jax.config.jax_use_simplified_jaxpr_constants
+    jax.config.update("jax_use_simplified_jaxpr_constants", simplified)
+    try:
+        one, same, other = made(1), made(1), made(2)
+        assert one.fingerprint == same.fingerprint != other.fingerprint
+        assert one.slope_fingerprint == same.slope_fingerprint != other.slope_fingerprint
+    finally:
+        jax.config.update("jax_use_simplified_jaxpr_constants", before)

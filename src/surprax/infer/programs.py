@@ -8,11 +8,13 @@ same model, twice) then share one program.
 import functools
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 __all__ = ["Hoisted", "kept"]
 
@@ -68,8 +70,24 @@ class Hoisted:
 
     def _digest(self, function: Callable[..., Any]) -> str:
         # With the data that it does not use: which of its arguments it uses is part of what it is.
-        text = jax.jit(function, keep_unused=True).lower(self.constants, *self._example).as_text()
-        return hashlib.sha256(f"{jax.default_backend()} {text}".encode()).hexdigest()
+        traced = jax.jit(function, keep_unused=True).trace(self.constants, *self._example)
+        digest = hashlib.sha256(f"{jax.default_backend()} {traced.lower().as_text()}".encode())
+        # Data of compiled functions inside, of which the text need not tell (`jax_use_simplified_jaxpr_constants`).
+        for data in _data_inside(traced.jaxpr):
+            digest.update(np.asarray(data).tobytes())
+        return digest.hexdigest()
+
+
+def _data_inside(part: Any) -> Iterator[Any]:
+    """Arrays in a program that are neither arguments nor single numbers."""
+    if isinstance(part, ClosedJaxpr | Jaxpr):
+        yield from getattr(part, "consts", ())
+        for equation in part.eqns:
+            yield from (v.val for v in equation.invars if isinstance(v, Literal) and np.ndim(v.val))
+            yield from _data_inside(list(equation.params.values()))
+    elif isinstance(part, list | tuple):
+        for one in part:
+            yield from _data_inside(one)
 
 
 def _evaluate(program: Any, result: Any, constants: Any, *args: Any) -> Any:
