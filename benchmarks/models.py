@@ -325,9 +325,9 @@ def whole(name: str, rows: int, setting: Setting) -> Contest:
 
 def forget() -> None:
     """Whatever was compiled is dropped, as in a new process; without the seconds that imports take."""
-    from surprax.infer import programs
+    from surprax.numerics import compilation
 
-    programs._programs.clear()
+    compilation._programs.clear()
     jax.clear_caches()
 
 

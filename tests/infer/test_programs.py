@@ -7,10 +7,14 @@ import weakref
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 
-from surprax.infer import programs
-from surprax.infer.programs import Hoisted, kept
+import surprax as sx
+from surprax.infer.programs import Hoisted
+from surprax.numerics import compilation
+from surprax.numerics.compilation import kept
 
 
 def times(data):
@@ -84,8 +88,8 @@ def test_arrays_stay_what_they_are_for_float32():
 
 
 def test_the_program_that_was_unused_for_longest_goes(monkeypatch):
-    monkeypatch.setattr(programs, "_programs", type(programs._programs)())
-    monkeypatch.setattr(programs, "_KEPT", 2)
+    monkeypatch.setattr(compilation, "_programs", type(compilation._programs)())
+    monkeypatch.setattr(compilation, "_KEPT", 2)
     made = []
 
     def build(name):
@@ -110,3 +114,26 @@ def test_data_of_compiled_functions_inside_are_part_of_a_program(simplified):
         assert one.slope_fingerprint == same.slope_fingerprint != other.slope_fingerprint
     finally:
         jax.config.update("jax_use_simplified_jaxpr_constants", before)
+
+
+def test_other_data_of_the_same_shape_are_proved_by_the_same_programs():
+    def model(x):
+        rate = numpyro.sample("rate", dist.Exponential(1.0))
+        with numpyro.plate("rows", len(x)):
+            numpyro.sample("x", dist.Poisson(rate), obs=x)
+
+    def proofs():
+        return [key for key in compilation._programs if key[0] == "aside"]
+
+    rng = np.random.default_rng(0)
+    x = rng.poisson(3.0, 200).astype(np.int32)
+    told = weakref.ref(x)
+    assert sx.compress(model, x).certificate.error < 1e-9
+    before = proofs()
+    again = sx.compress(model, rng.poisson(40.0, 200).astype(np.int32))
+    assert again.certificate.error < 1e-9
+    assert sorted(before) == sorted(proofs())
+    assert len(before) >= 2
+    del x
+    gc.collect()
+    assert told() is None

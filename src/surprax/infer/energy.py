@@ -13,11 +13,11 @@ from numpyro.infer.util import constrain_fn, log_density, potential_energy
 
 from surprax.infer.blocks import block_size, in_blocks
 from surprax.infer.coordinates import Coordinate, moved
-from surprax.infer.programs import Hoisted, kept
+from surprax.infer.programs import Hoisted
 from surprax.infer.scopes import computing
 from surprax.infer.sites import continuous_latents, read_sites
 from surprax.models.aside import Aside
-from surprax.numerics.compilation import SOON_RUN
+from surprax.numerics.compilation import SOON_RUN, kept
 
 __all__ = ["Energy"]
 

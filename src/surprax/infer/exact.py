@@ -31,7 +31,7 @@ from surprax.infer.derived import with_derived
 from surprax.infer.joint_normal import is_real, joint_normal_part, not_quadratic
 from surprax.infer.normal_and_scale import normal_and_scale_part
 from surprax.infer.parts import Part
-from surprax.infer.programs import Hoisted, kept
+from surprax.infer.programs import Hoisted
 from surprax.infer.scopes import computing
 from surprax.infer.transports import marginal_of, transport
 from surprax.interop.shapes import expanded
@@ -39,6 +39,7 @@ from surprax.models.compressed import Compressed, rewrite
 from surprax.models.detached import detached, views
 from surprax.models.planner import prepared
 from surprax.models.reading import read
+from surprax.numerics.compilation import kept
 
 __all__ = ["Solution", "Unsolved", "solve"]
 

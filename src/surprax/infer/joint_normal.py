@@ -22,7 +22,8 @@ from surprax.infer.anatomy import Anatomy, Component, Latents, named
 from surprax.infer.closed import Member
 from surprax.infer.modes import widths
 from surprax.infer.parts import NormalPart, Part, flattened, unflattened
-from surprax.infer.programs import Hoisted, kept
+from surprax.infer.programs import Hoisted
+from surprax.numerics.compilation import kept
 
 __all__ = ["LARGEST", "NORMAL_DATA", "Quadratic", "is_real", "joint_normal_part", "lower_factor", "not_quadratic"]
 

@@ -18,10 +18,9 @@ import numpy as np
 from surprax.estimate.newton import newton as descend
 from surprax.infer.coordinates import Coordinate
 from surprax.infer.energy import Energy
-from surprax.infer.programs import kept
 from surprax.models.aside import Aside
 from surprax.models.descent import descend as quasi_newton
-from surprax.numerics.compilation import SOON_RUN
+from surprax.numerics.compilation import SOON_RUN, kept
 
 __all__ = [
     "LARGEST_NEWTON",

@@ -31,8 +31,9 @@ from surprax.infer.closed import Member
 from surprax.infer.conjugate_sites import prior_belief
 from surprax.infer.joint_normal import TOLERANCE, Quadratic, lower_factor, not_quadratic
 from surprax.infer.parts import Part, flattened, unflattened
-from surprax.infer.programs import Hoisted, kept
+from surprax.infer.programs import Hoisted
 from surprax.infer.transports import tabled
+from surprax.numerics.compilation import kept
 
 __all__ = ["normal_and_scale_part"]
 

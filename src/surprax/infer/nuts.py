@@ -25,7 +25,6 @@ from numpyro.infer.hmc_util import build_adaptation_schedule
 from surprax.infer.coordinates import Coordinate, Effect
 from surprax.infer.energy import Energy
 from surprax.infer.modes import LARGEST_NEWTON, Mode, Slopes, find_modes, precise_energy, slopes, widths
-from surprax.infer.programs import kept
 from surprax.infer.progress import Bar
 from surprax.infer.recentring import apart, effects_of, locations_of, seer_of
 from surprax.infer.scopes import sampling_device
@@ -33,6 +32,7 @@ from surprax.infer.trajectories import NOWHERE, STATISTICS, Adaptation, Noise, P
 from surprax.models import Compressed
 from surprax.models.aside import Aside
 from surprax.models.certificate import Near, Told
+from surprax.numerics.compilation import kept
 
 __all__ = ["Chains", "Frame", "Settings", "frame_of", "sample"]
 

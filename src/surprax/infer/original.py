@@ -14,10 +14,11 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from surprax.infer.blocks import in_blocks
-from surprax.infer.programs import Hoisted, kept
+from surprax.infer.programs import Hoisted
 from surprax.infer.scopes import computing
 from surprax.infer.sites import Site, any_value, is_auxiliary, read_sites
 from surprax.models.detached import detached, views
+from surprax.numerics.compilation import kept
 
 __all__ = ["OfDraws", "Original"]
 

@@ -1,4 +1,4 @@
-"""Compiled programs that outlive a call: functions without their data, and a store of what was compiled from them.
+"""Functions without their data, so that what is compiled from them outlives a call.
 
 A NumPyro model is a closure over its data, so each call makes a new function, which JAX would compile anew, with the data as
 constants inside. Here the data are taken out and become arguments; two models that are the same but for their data (or the
@@ -6,22 +6,15 @@ same model, twice) then share one program.
 """
 
 import functools
-import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-__all__ = ["Hoisted", "kept"]
+from surprax.numerics.compilation import digest
 
-_KEPT = 64
-"""How many programs are kept; the one that was unused for longest goes first."""
-
-_programs: OrderedDict[Hashable, Any] = OrderedDict()
+__all__ = ["Hoisted"]
 
 
 class Hoisted:
@@ -71,23 +64,7 @@ class Hoisted:
     def _digest(self, function: Callable[..., Any]) -> str:
         # With the data that it does not use: which of its arguments it uses is part of what it is.
         traced = jax.jit(function, keep_unused=True).trace(self.constants, *self._example)
-        digest = hashlib.sha256(f"{jax.default_backend()} {traced.lower().as_text()}".encode())
-        # Data of compiled functions inside, of which the text need not tell (`jax_use_simplified_jaxpr_constants`).
-        for data in _data_inside(traced.jaxpr):
-            digest.update(np.asarray(data).tobytes())
-        return digest.hexdigest()
-
-
-def _data_inside(part: Any) -> Iterator[Any]:
-    """Arrays in a program that are neither arguments nor single numbers."""
-    if isinstance(part, ClosedJaxpr | Jaxpr):
-        yield from getattr(part, "consts", ())
-        for equation in part.eqns:
-            yield from (v.val for v in equation.invars if isinstance(v, Literal) and np.ndim(v.val))
-            yield from _data_inside(list(equation.params.values()))
-    elif isinstance(part, list | tuple):
-        for one in part:
-            yield from _data_inside(one)
+        return digest(traced, traced.lower())
 
 
 def _evaluate(program: Any, result: Any, constants: Any, *args: Any) -> Any:
@@ -98,14 +75,3 @@ def _evaluate(program: Any, result: Any, constants: Any, *args: Any) -> Any:
 
 def _evaluate_whole(program: Any, result: Any, *args: Any) -> Any:
     return _evaluate(program.jaxpr, result, program.consts, *args)
-
-
-def kept[P](key: Hashable, build: Callable[[], P]) -> P:
-    """The program of that key; built if there is none yet. It must not hold data, which it would keep alive."""
-    if key in _programs:
-        _programs.move_to_end(key)
-    else:
-        _programs[key] = build()
-        while len(_programs) > _KEPT:
-            _programs.popitem(last=False)
-    return _programs[key]

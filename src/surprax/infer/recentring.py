@@ -14,13 +14,13 @@ from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import IdentityTransform, IndependentTransform
 
 from surprax.infer.coordinates import Effect, Location, latents_of, moments_of, trace_at, trace_of
-from surprax.infer.programs import Hoisted, kept
+from surprax.infer.programs import Hoisted
 from surprax.infer.scopes import computing, numpyro_allowed
 from surprax.infer.sites import any_value, shape_of
 from surprax.models import Compressed
 from surprax.models.compressed import rewrite
 from surprax.models.reading import Site
-from surprax.numerics.compilation import SOON_RUN
+from surprax.numerics.compilation import SOON_RUN, kept
 
 __all__ = ["apart", "effects_of", "locations_of", "seer_of"]
 

@@ -15,8 +15,8 @@ from numpyro.optim import Adam
 from surprax.infer.approximation import Approximation
 from surprax.infer.modes import LARGEST_NEWTON
 from surprax.infer.nuts import energy_in_frame, frame_of
-from surprax.infer.programs import kept
 from surprax.infer.progress import Bar
+from surprax.numerics.compilation import kept
 
 __all__ = ["ROUNDS", "STEPS", "svi"]
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 
+from surprax.numerics.compilation import digest, kept
+
 __all__ = ["Aside", "apart", "begun"]
 
 
@@ -20,8 +22,24 @@ class Aside:
 
     def __init__(self, function: Callable[..., Any], *example: Any, options: Mapping[str, Any] | None = None) -> None:
         """`example`: arrays, or shapes and dtypes, such as it will be called with; `options`: of the compiler."""
-        program = jax.jit(function, compiler_options=None if options is None else dict(options))
-        self._compiled = begun(program, *example)
+        self._compiled = begun(jax.jit(function, compiler_options=None if options is None else dict(options)), *example)
+
+    @classmethod
+    def shared(cls, function: Callable[..., Any], *example: Any, options: Mapping[str, Any]) -> "Aside":
+        """One for all functions that compute the same of their arguments, in which their data are: compiled once for all calls.
+
+        >>> import numpy as np
+        >>> one, same = (Aside.shared(lambda x: 2.0 * x, np.zeros(2), options={}) for _ in range(2))
+        >>> one._compiled is same._compiled
+        True
+        """
+        # With the arguments that it does not use: which of them it uses is part of what it is.
+        traced = jax.jit(function, compiler_options=dict(options), keep_unused=True).trace(*example)
+        lowered = traced.lower()
+        key = ("aside", digest(traced, lowered), *sorted(options.items()), str(jax.config.jax_default_device))
+        made = cls.__new__(cls)
+        made._compiled = kept(key, lambda: _in_a_thread(lowered.compile))
+        return made
 
     def __call__(self, *args: Any) -> Any:
         return self._compiled.result()(*args)
@@ -36,8 +54,12 @@ def begun(program: Any, *example: Any) -> "Future[Any]":
     >>> waiting.result() and sine(jnp.zeros(2, jnp.float32)).tolist()
     [0.0, 0.0]
     """
+    return _in_a_thread(program.lower(*example).compile)
+
+
+def _in_a_thread(work: Callable[[], Any]) -> "Future[Any]":
     thread = ThreadPoolExecutor(1)
-    waiting = thread.submit(program.lower(*example).compile)
+    waiting = thread.submit(work)
     thread.shutdown(wait=False)
     return waiting
 

@@ -304,7 +304,7 @@ def _plain(
         shapes = _shapes(model, args, kwargs)
         plain = functools.partial(_likelihood, functools.partial(_trace_at, model, args, kwargs), names)
     pure, data = apart(plain, _spaces(shapes))
-    program = Aside(pure, data, _spaces(shapes), options=SOON_RUN if rows <= FEW_ROWS else None)
+    program = Aside.shared(pure, data, _spaces(shapes), options=SOON_RUN if rows <= FEW_ROWS else {})
     return shapes, lambda free: program(data, free)
 
 
@@ -346,10 +346,17 @@ def _fast(
             (value,), (slope,) = told.energy(at[_COORDINATES][None])
             return {names[0]: -value}, {_COORDINATES: -slope}
 
-        return by_sampler, Aside(prior, _spaces(shapes), options=SOON_RUN)
+        return by_sampler, _aside(prior, shapes)
     trace = functools.partial(_trace_at, compressed.model, compressed.args, {})
-    both = Aside(lambda free: (_likelihood(trace, names, free), prior(free)), _spaces(shapes), options=SOON_RUN)
+    both = _aside(lambda free: (_likelihood(trace, names, free), prior(free)), shapes)
     return (lambda free: both(free)[0]), (lambda free: both(free)[1])
+
+
+def _aside(function: Callable[[Any], Any], shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Any], Any]:
+    """A function of free numbers, compiled in a thread, for all that differ in their data only."""
+    pure, data = apart(function, _spaces(shapes))
+    program = Aside.shared(pure, data, _spaces(shapes), options=SOON_RUN)
+    return lambda free: program(data, free)
 
 
 def _log_prior(compressed: Any, told: Told | None, at: Any) -> Any:
