@@ -133,3 +133,18 @@ def test_scores_of_draws_are_kept(coin):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert np.var(coin.statistics["lp"] - coin.statistics["log_g"]) < 0.1
+
+
+def test_a_search_that_runs_off_says_so_and_nothing_else():
+    """The joint mode of groups and their scale is where that is 0; on the way there, numbers overflow."""
+
+    def model(group, y):
+        mu, tau = numpyro.sample("mu", dist.Normal(0.0, 5.0)), numpyro.sample("tau", dist.HalfNormal(2.0))
+        s, a = numpyro.sample("s", dist.HalfNormal(2.0)), numpyro.sample("a", dist.Normal(mu, tau).expand([5]))
+        numpyro.sample("y", dist.Normal(a[group], s), obs=y)
+
+    rng = np.random.default_rng(0)
+    with pytest.warns(InferenceWarning) as told:
+        infer(model, rng.integers(0, 5, 200), rng.normal(3.0, 2.0, 200), method="laplace", key=jax.random.key(0))
+    assert {warning.category for warning in told} == {InferenceWarning}
+    assert "The mode was not found" in str(told[0].message)

@@ -189,6 +189,7 @@ def test_few_draws_are_told():
 def test_a_draw_or_two_without_a_word():
     posterior = infer(mean_of, HEIGHTS, method="nuts", key=jax.random.key(0), num_samples=1, num_chains=1)
     assert posterior["mu"].shape == (1, 1)
+    assert np.isnan(posterior.sd("mu"))  # of one draw, without a word from NumPy either
 
 
 def test_coordinates_where_there_is_no_mode():

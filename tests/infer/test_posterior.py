@@ -70,6 +70,15 @@ def test_summary_as_arviz_has_it(heights):
     assert (ours["3%"], ours["97%"]) == pytest.approx((theirs["eti94_lb"], theirs["eti94_ub"]), rel=1e-5)
 
 
+def test_a_notebook_shows_a_table(drawn):
+    posterior = Posterior(
+        Draws(dict(drawn.draws)), Original(mean_of, (HEIGHTS,)), method="nuts", warnings=["R-hat > 1.01"]
+    )
+    shown = posterior._repr_html_()
+    assert "<th>theta[1, 2]</th>" in shown
+    assert "<p>Warning: R-hat &gt; 1.01</p>" in shown
+
+
 def test_repr_shows_what_fits(drawn):
     assert "theta[1, 2]" in repr(drawn)
     wide = {"big": np.random.default_rng(0).normal(size=(1, 20, 50)), "small": np.zeros((1, 20))}

@@ -10,6 +10,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from numpyro import handlers
 from numpyro.infer.util import log_density, potential_energy
 from tests.models.oracle import double_precision
 
@@ -175,6 +176,48 @@ def test_random_numbers_of_its_own_keep_a_model_as_it_is():
             numpyro.sample("y", dist.Normal(mu + noise, 1.0), obs=y)
 
     assert "random numbers of its own" in sx.plan(model, Y)["y"].reason
+
+
+@pytest.mark.parametrize("key", [jax.random.key, jax.random.PRNGKey])
+def test_a_model_that_holds_a_key_is_read_like_any_other(key):
+    def model(y):
+        features = jax.random.normal(key(3), (3,))
+        mu = numpyro.sample("mu", dist.Normal(0.0, 1.0).expand([3]).to_event(1))
+        numpyro.sample("y", dist.Normal(mu @ features, 1.0), obs=y)
+
+    fast = sx.compress(handlers.seed(model, key(1)), Y)
+    assert fast.plan["y"].rule == "identical rows"
+    with double_precision():
+        ours, theirs = (
+            [log_density(m, args, {}, {"mu": jnp.full(3, at)})[0] for at in (0.0, 1.0)]
+            for m, args in ((fast, ()), (model, (Y,)))
+        )
+        np.testing.assert_allclose(ours[1] - ours[0], theirs[1] - theirs[0], rtol=1e-10)
+
+
+def test_a_distribution_whose_values_may_be_anything_stays_as_it_is():
+    def model(y):
+        numpyro.sample("y", dist.Delta(y, log_density=numpyro.sample("mu", dist.Normal(0.0, 1.0))), obs=y)
+
+    assert "Delta has no parameters that could be read" in sx.plan(model, Y)["y"].reason
+
+
+def test_trials_that_differ_are_evaluated_at_once_too():
+    """Outside of compiled programs, parameters are checked; a cell holds the mean number of trials, which is no whole number."""
+
+    def model(trials, y):
+        logit = numpyro.sample("logit", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", dist.Binomial(trials, logits=logit), obs=y)
+
+    trials = RNG.integers(1, 9, 300)
+    y = RNG.binomial(trials, 0.3)
+    with double_precision():
+        fast = sx.compress(model, trials, y)
+        ours, theirs = (
+            [log_density(m, args, {}, {"logit": at})[0] for at in (0.0, 1.0)]
+            for m, args in ((fast, ()), (model, (trials, y)))
+        )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
 
 
 def test_a_rewrite_that_disagrees_is_dropped_with_a_warning(monkeypatch):

@@ -48,7 +48,10 @@ class Draws:
         return np.mean(self.arrays[name], axis=(0, 1), dtype=np.float64)
 
     def sd(self, name: str) -> np.ndarray:
-        return np.std(self._flat(name), axis=0, dtype=np.float64, ddof=1)
+        flat = self._flat(name)
+        if len(flat) < 2:
+            return np.full(flat.shape[1:], np.nan)
+        return np.std(flat, axis=0, dtype=np.float64, ddof=1)
 
     def quantile(self, name: str, q: Any) -> np.ndarray:
         return np.quantile(self._flat(name).astype(np.float64), np.asarray(q, np.float64), axis=0)

@@ -204,9 +204,10 @@ def derivatives(energy: Energy) -> Callable[[np.ndarray], tuple[float, np.ndarra
 
 
 def _search(energy: Energy, evaluate: Slopes, start: np.ndarray) -> Mode:
-    if energy.size > LARGEST_NEWTON:
-        return _quasi_newton(energy, evaluate, start)
-    return newton(_derivatives_by(evaluate, energy.size) if energy.float64 else derivatives(energy), start)
+    with np.errstate(all="ignore"):  # a search that runs off meets infinities, and turns back
+        if energy.size > LARGEST_NEWTON:
+            return _quasi_newton(energy, evaluate, start)
+        return newton(_derivatives_by(evaluate, energy.size) if energy.float64 else derivatives(energy), start)
 
 
 def newton(evaluate: Callable[[np.ndarray], Any], z: np.ndarray) -> Mode:

@@ -18,6 +18,8 @@ from surprax.infer.programs import Hoisted
 from surprax.infer.scopes import computing
 from surprax.infer.sites import Site, any_value, is_auxiliary, read_sites
 from surprax.models.detached import detached, views
+from surprax.models.doubts import beyond_the_ends
+from surprax.models.reading import read
 from surprax.numerics.compilation import kept
 
 __all__ = ["OfDraws", "Original"]
@@ -118,6 +120,10 @@ class Original:
                 raise ValueError(
                     f"What is predicted must not be observed; with these arguments the model observes {name!r}: {remedy}."
                 )
+
+    def doubts(self) -> list[str]:
+        """What the model does with these arguments that can hardly be meant, in sentences."""
+        return beyond_the_ends(read(detached(self.model), *views((self.args, self.kwargs))).graph, {})
 
     # Functions of draws of the latent sites.
 

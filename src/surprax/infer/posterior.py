@@ -1,6 +1,7 @@
 """What inference ends with: one face over draws, closed forms and modes."""
 
 import functools
+import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from jax import Array
 
 from surprax.infer.closed import ClosedForm
 from surprax.infer.datatree import to_datatree
+from surprax.infer.diagnostics import say
 from surprax.infer.forms import Draws, Form, Point
 from surprax.infer.keys import as_key
 from surprax.infer.original import Original
@@ -179,6 +181,7 @@ class Posterior:
                 raise ValueError(f"The model has no site {name!r}; it has: {', '.join(original.sites)}.")
         if not again:
             original.demand_unobserved(names)
+            say(original.doubts())
         draw_key, key = jax.random.split(key)
         drawn, shape = self._to_predict_from(draw_key, num_samples)
         for site in original.of_kind("latent"):
@@ -282,7 +285,8 @@ class Posterior:
         site = self.original.sites.get(name)
         return int(np.prod(site.shape, dtype=int)) if site is not None else int(np.size(self.form.mean(name)))
 
-    def __repr__(self) -> str:
+    def _shown(self) -> tuple[Summary, list[str]]:
+        """A table of the first sites, and what is to be said below it."""
         sizes = {name: self._size(name) for name in self.sites}
         shown: list[str] = []
         for name, size in sizes.items():
@@ -290,12 +294,17 @@ class Posterior:
                 shown.append(name)
         shown = shown or [self.sites[0]]
         table = self._table(tuple(shown), 0.94, _SHOWN)
-        parts = [str(table)]
         left = sum(sizes.values()) - len(table)
-        if left:
-            parts.append(f"… and {left:,} more; summary() shows all.")
-        parts += [f"Warning: {warning}" for warning in self.warnings]
-        return "\n".join(parts)
+        more = [f"… and {left:,} more; summary() shows all."] if left else []
+        return table, [*more, *(f"Warning: {warning}" for warning in self.warnings)]
+
+    def __repr__(self) -> str:
+        table, lines = self._shown()
+        return "\n".join([str(table), *lines])
+
+    def _repr_html_(self) -> str:
+        table, lines = self._shown()
+        return table._repr_html_() + "".join(f"<p>{html.escape(line)}</p>" for line in lines)
 
 
 def _count(value: Any, name: str) -> int:

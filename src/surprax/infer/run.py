@@ -1,6 +1,6 @@
 """Inference from the front: one call, whichever method answers it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from surprax.infer.sites import continuous_latents
 from surprax.infer.svi import ROUNDS, STEPS, svi
 from surprax.models import Compressed
 from surprax.models.certificate import Near, Told
+from surprax.models.doubts import impossible_rows
 from surprax.models.planner import Unproved
 
 __all__ = ["METHODS", "infer"]
@@ -65,9 +66,10 @@ class _Task:
         if (proved := self.unproved.proved(near)) is not self.fast:
             raise _RefutedError(proved)
 
-    def posterior(self, form: Form, method: str, **more: Any) -> Posterior:
+    def posterior(self, form: Form, method: str, warnings: Sequence[str] = (), **more: Any) -> Posterior:
+        plan, certificate, warnings = self.fast.plan, self.fast.certificate, (*self.fast.doubts, *warnings)
         return Posterior(
-            form, self.original, method=method, plan=self.fast.plan, certificate=self.fast.certificate, **more
+            form, self.original, method=method, plan=plan, certificate=certificate, warnings=warnings, **more
         )
 
 
@@ -107,7 +109,8 @@ def infer(
         A `Posterior`, of which `method` is the one used.
 
     Raises:
-        ValueError: in a sentence: an unknown method, no key, discrete latent sites, no closed form.
+        ValueError: in a sentence: an unknown method, no key, discrete latent sites, no closed form, missing values, rows outside of
+            the support.
 
     What should not be trusted is said in an `InferenceWarning`: divergences, chains that have not mixed, too few effective draws,
     an approximation far from the posterior. There is none when all is well.
@@ -156,12 +159,21 @@ def infer(
     )
     if not task.original.of_kind("latent"):
         continuous_latents(task.original.sites)
+    _demand_possible(task.fast)
     try:
         posterior = _answer(task, method)
     except _RefutedError as refuted:
         posterior = _answer(replace(task, fast=refuted.proved), method)
     say(posterior.warnings)
     return posterior
+
+
+def _demand_possible(fast: Compressed) -> None:
+    """Raise `ValueError` where a row has no density, whatever the latent sites are; evidence is of rows that have."""
+    with_evidence = [n for n, c in fast.compacts.items() if c.evidence is not None or c.gaussian is not None]
+    impossible = impossible_rows(fast.reading, [name for name in fast.outcomes if name not in with_evidence])
+    if impossible:
+        raise ValueError(" ".join(impossible))
 
 
 def _answer(task: _Task, method: str) -> Posterior:
@@ -186,7 +198,7 @@ def _exact(task: _Task) -> Posterior | str:
     if isinstance(found, Unsolved):
         return found.reason
     task.prove()
-    more = {"exact": True, "log_evidence": found.log_evidence, "key": task.key, "shape": task.shape}
+    more: dict[str, Any] = {"exact": True, "log_evidence": found.log_evidence, "key": task.key, "shape": task.shape}
     return task.posterior(found.form, "exact", **more)
 
 

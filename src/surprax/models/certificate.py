@@ -147,7 +147,9 @@ class Comparison:
             size = max((float(np.max(np.abs(s), initial=0.0)) for s in slope.values()), default=0.0)
             with np.errstate(invalid="ignore"):  # both may be infinite
                 apart = max((float(np.max(np.abs(slope[n] - other[n]), initial=0.0)) for n in slope), default=0.0)
-            gradient = apart / max(size, 1.0) if math.isfinite(size) else 0.0
+            # Where a density is 0, its slope means nothing, and samplers have none.
+            possible = math.isfinite(size) and all(np.isfinite(each) for each in plain.values())
+            gradient = apart / max(size, 1.0) if possible else 0.0
             for name in self.names:
                 a, b = float(plain[name]), float(fast[name])
                 energy = 0.0 if a == b or not math.isfinite(a) else abs(a - b) / max(abs(a), 1.0)

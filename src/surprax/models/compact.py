@@ -16,6 +16,7 @@ from jax import lax
 
 from surprax.models.cells import Cells
 from surprax.models.expressions import Apply, Column, Expression, Key, Table, at_places
+from surprax.numerics.precision import is_traced
 
 __all__ = ["Compact", "Settled", "Store", "in_wide"]
 
@@ -64,7 +65,9 @@ class Compact:
 
     def log_likelihood(self, arrays: Any, tables: Sequence[Any]) -> Any:
         """The energy, in the precision of the tables; its gradient is computed in float64 too."""
-        return in_wide(self.energy)(arrays, tuple(tables))
+        # Staged also where all is known: parameters of cells may be what no distribution takes, such as a mean number of trials.
+        energy = self.energy if is_traced(tables) else jax.jit(self.energy)
+        return in_wide(energy)(arrays, tuple(tables))
 
 
 @dataclass(eq=False)

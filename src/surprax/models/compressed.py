@@ -13,6 +13,7 @@ from numpyro import handlers
 from surprax.models.certificate import Certificate
 from surprax.models.compact import Compact
 from surprax.models.detached import detached, views
+from surprax.models.doubts import beyond_the_ends
 from surprax.models.explanation import Plan, plan_of
 from surprax.models.expressions import Table, leaves_of
 from surprax.models.graph import Value, evaluate, frontier, inputs_of
@@ -39,12 +40,17 @@ class Compressed:
         original: the model, its arguments and keyword arguments.
         outcomes: by observed site, its compressed form or why there is none.
         certificate: of the comparison with the plain model; None where nothing is compressed.
+        doubts: what the model does that its author can hardly have meant, in sentences.
     """
 
     def __init__(
-        self, original: tuple[Any, tuple[Any, ...], dict[str, Any]], reading: Reading, outcomes: Mapping[str, Outcome]
+        self,
+        original: tuple[Any, tuple[Any, ...], dict[str, Any]],
+        reading: Reading,
+        outcomes: Mapping[str, Outcome],
+        doubts: Sequence[str] = (),
     ) -> None:
-        self.original, self.outcomes = original, dict(outcomes)
+        self.original, self.outcomes, self.doubts = original, dict(outcomes), tuple(doubts)
         self._readings = {True: reading}
         self._programs: dict[bool, _Program] = {}
         self.certificate: Certificate | None = None
@@ -130,7 +136,7 @@ class Compressed:
     def without(self, names: Iterable[str], reason: str) -> "Compressed":
         """The same with some of the sites as they were."""
         outcomes = {name: Kept(reason) if name in names else o for name, o in self.outcomes.items()}
-        return Compressed(self.original, self.reading, outcomes)
+        return Compressed(self.original, self.reading, outcomes, self.doubts)
 
     @property
     def _program(self) -> "_Program":
@@ -153,7 +159,8 @@ def rewrite(model: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
             if site.kind == "observed":
                 trouble = _entangled(site, reading)
                 outcomes[site.name] = Kept(trouble) if trouble else compress_site(site, memo, gain)
-    return Compressed((model, args, kwargs), reading, outcomes)
+        doubts = beyond_the_ends(reading.graph, memo)
+    return Compressed((model, args, kwargs), reading, outcomes, doubts)
 
 
 def _entangled(site: Site, reading: Reading) -> str | None:
@@ -243,8 +250,8 @@ class _Program:
             assert site.value is not None
             numpyro.deterministic(site.name, jnp.asarray(evaluate([site.value], {}, memo)[0]))
             return
-        d = jax.tree.unflatten(site.tree, [jnp.asarray(v) for v in evaluate(site.leaves, {}, memo)])
-        observed = None if site.value is None else evaluate([site.value], {}, memo)[0]
+        d = site.again([jnp.asarray(v) for v in evaluate(site.leaves, {}, memo)])
+        observed = None if site.value is None else jnp.asarray(evaluate([site.value], {}, memo)[0])
         with contextlib.ExitStack() as around:
             for plate, dim, size in site.frames:
                 around.enter_context(numpyro.plate(plate, size, dim=dim))

@@ -90,8 +90,8 @@ class Graph:
     def _constant(self, c: Any) -> Value:
         value = self._constants.get(id(c))
         if value is None:
-            value = Value(tuple(np.shape(c)), getattr(c, "dtype", np.asarray(c).dtype), True, constant=c)
-            self._constants[id(c)] = value
+            array = c if hasattr(c, "dtype") else np.asarray(c)
+            value = self._constants[id(c)] = Value(tuple(array.shape), array.dtype, True, constant=array)
         return value
 
     def _opened(self, jaxpr: Any, constants: Sequence[Value], inputs: Sequence[Value]) -> list[Value]:
@@ -138,7 +138,10 @@ def _label(eqn: Any, inputs: tuple[Value, ...]) -> Any:
 
     def told(value: Value) -> Any:
         if value.operation is None and value.known and value.shape == ():
-            return (str(value.dtype), np.asarray(value.constant).item() if value.dtype.kind in "biuf" else id(value))
+            return (
+                str(value.dtype),
+                np.asarray(value.constant).item() if getattr(value.dtype, "kind", "V") in "biuf" else id(value),
+            )
         return id(value)
 
     if eqn.effects:

@@ -1,5 +1,6 @@
 """`plan` and `compress`: read, rewrite, prove, explain."""
 
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,10 @@ GAIN = 0.5
 
 
 class CompressionWarning(UserWarning):
-    """A rewrite was dropped because it did not agree with the plain model."""
+    """A rewrite was dropped because it did not agree with the plain model; or the model indexes arrays beyond their ends."""
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
 def compress(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Compressed:
@@ -53,7 +57,7 @@ def compress(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Compressed
     >>> print(f"{abs(plain - quick) < 0.1}, {fast.plan['x'].rule}")
     True, identical rows
     """
-    return prepared(model, args, kwargs)
+    return _with_doubts(prepared(model, args, kwargs))
 
 
 def plan(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
@@ -78,7 +82,18 @@ def plan(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
     >>> plan(model, np.random.default_rng(0).poisson(3.0, 10_000))["x"].detail
     'Poisson evidence'
     """
-    return prepared(model, args, kwargs).plan
+    return _with_doubts(prepared(model, args, kwargs)).plan
+
+
+def _with_doubts(compressed: Compressed) -> Compressed:
+    for doubt in compressed.doubts:
+        _warn(doubt)
+    return compressed
+
+
+def _warn(sentence: str) -> None:
+    """Told of the line of the user's program that has come here."""
+    warnings.warn(sentence, CompressionWarning, skip_file_prefixes=(_PACKAGE,))
 
 
 def prepared(
@@ -127,7 +142,7 @@ class Unproved:
         certificate = None if begun is None else begun.certificate(near)
         if certificate is not None and not certificate.holds:
             wrong = [name for name, error in certificate.errors.items() if not error <= certificate.tolerance]
-            warnings.warn(_complaint(wrong, certificate), CompressionWarning, stacklevel=4)
+            _warn(_complaint(wrong, certificate, indices=bool(self.compressed.doubts)))
             self._dropped.update(wrong)
             self.compressed = self._rewritten(*self._original)
             return self.proved()
@@ -135,8 +150,16 @@ class Unproved:
         return self.compressed
 
 
-def _complaint(names: list[str], certificate: Certificate) -> str:
+def _complaint(names: list[str], certificate: Certificate, *, indices: bool) -> str:
+    """`indices`: whether some are beyond the end of what they are of."""
+    if indices:
+        why = "Indices beyond the end of an array are why: the value that JAX takes there has no gradient."
+    else:
+        why = (
+            "A model that draws from numpy.random is another one at each call: draw what it needs beforehand. Any other model,"
+            " please report: this should not happen."
+        )
     return (
         f"The compressed form of {', '.join(map(repr, names))} must agree with the plain model to {certificate.tolerance:g}; it is"
-        f" {certificate.error:.2g} off at random points, and is not used. Please report the model: this should not happen."
+        f" {certificate.error:.2g} off at random points, and is not used. {why}"
     )

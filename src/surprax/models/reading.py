@@ -7,7 +7,7 @@ its parameters are values of the graph.
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,7 @@ class Site:
         mask: of its log-density; None where nothing is masked.
         batch_shape: of the distribution, to which mask and scale belong; `sample_shape` is what the statement itself adds.
         shape: of the log-density of an observed site, one entry for each row; `events` of its last axes come from `to_event`.
+        support: of an observed distribution, where it does not depend on parameters and NumPyro holds values against it.
         family: our family of an observed distribution, where there is one.
         parameters: of `family`, or else of the distribution, by name.
         event_dims: how many axes of each parameter belong to one row.
@@ -68,6 +69,7 @@ class Site:
     sample_shape: tuple[int, ...] = ()
     shape: tuple[int, ...] = ()
     events: int = 0
+    support: Any = None
     family: type[Distribution] | None = None
     parameters: Mapping[str, Value] = field(default_factory=dict)
     event_dims: Mapping[str, int] = field(default_factory=dict)
@@ -79,6 +81,19 @@ class Site:
     @property
     def rows(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
+
+    def again(self, leaves: Sequence[Any]) -> Any:
+        """The distribution of these leaves, which gives what is outside of its support a probability of 0, as it did.
+
+        Of a latent vector or matrix that is not checked: NumPyro does so with tolerances that float32 misses.
+        """
+        d = jax.tree.unflatten(self.tree, leaves)
+        base = d
+        while isinstance(base, npd.MaskedDistribution | npd.Independent | npd.ExpandedDistribution):
+            base = base.base_dist
+        if self.kind == "observed" or (base.event_dim == 0 and base.support is not npd.constraints.real):
+            _validated_as_before(d)
+        return d
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +157,8 @@ def _read(model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
     except jax.errors.JAXTypeError as error:
         raise ValueError(
             "A model must be one that JAX can trace, as NUTS and SVI need too; this one uses a value as NumPy would where it is not"
-            " known yet. Use jax.numpy, and jax.numpy.asarray for data that are indexed by a plate. JAX says:"
+            " known yet. Use jax.numpy, and jax.numpy.asarray for columns of data frames and data that are indexed by a plate."
+            " JAX says:"
             f" {str(error).splitlines()[0]}"
         ) from error
     names = list(inputs)
@@ -180,12 +196,33 @@ def as_samplers_start(site: Mapping[str, Any]) -> Any:
 
 
 class _Watch(Messenger):
-    """Sees whether a model asks for random numbers beside those of its sites."""
+    """Sees whether a model asks for random numbers beside those of its sites, and that what it observes are arrays."""
 
     random = False
 
     def process_message(self, msg: Any) -> None:
         self.random = self.random or msg["type"] == "prng_key"
+        if msg["type"] == "sample" and msg["is_observed"]:
+            _demand_array(msg["name"], msg["value"])
+
+
+def _demand_array(site: str, value: Any) -> None:
+    """Raise `TypeError` where NumPyro's densities cannot take what is observed, or would not see what is masked."""
+    if isinstance(value, np.ma.MaskedArray):
+        found, remedy = (
+            "a masked array, whose mask NumPyro does not see",
+            "its data, and its mask by numpyro.handlers.mask",
+        )
+    elif isinstance(value, np.ndarray) and value.dtype.kind not in "biufcV":  # JAX's own small floats are of kind V
+        found, remedy = f"an array of dtype {value.dtype}", "numbers"
+    elif not isinstance(value, jax.Array | np.ndarray | np.generic | int | float | complex):
+        found, remedy = (
+            f"a {type(value).__module__}.{type(value).__name__}".replace("builtins.", ""),
+            "numpy.asarray of it",
+        )
+    else:
+        return
+    raise TypeError(f"Site {site!r} must observe an array, or a number; it observes {found}. Pass {remedy}.")
 
 
 def _changes(site: Mapping[str, Any]) -> bool:
@@ -261,6 +298,10 @@ def _taken_apart(site: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     data = jnp.shape(value)
     about["shape"] = np.broadcast_shapes(batch, data[: len(data) - base.event_dim])
     about["events"] = events
+    support = inspect.getattr_static(type(base), "support", None)
+    depends = type(npd.constraints.dependent)
+    if base._validate_args and isinstance(support, npd.constraints.Constraint) and not isinstance(support, depends):
+        about["support"] = support
     about["family"], arrays["parameters"], about["event_dims"] = _parameters(base)
     arrays["own_parameters"], about["own_event_dims"] = _own_parameters(base)
     return about, arrays
@@ -283,6 +324,15 @@ def _unwrapped(fn: Any) -> tuple[Any, Any, int, str | None]:
             fn = fn.base_dist
         else:
             return fn, mask, events, None
+
+
+def _validated_as_before(d: Any) -> None:
+    """Where a distribution leaves it to NumPyro whether values are validated, flattening it has made that a no."""
+    if d.__dict__.get("_validate_args", False) is None:
+        del d.__dict__["_validate_args"]
+    for part in jax.tree.leaves(list(d.__dict__.values()), is_leaf=lambda x: isinstance(x, npd.Distribution)):
+        if isinstance(part, npd.Distribution):
+            _validated_as_before(part)
 
 
 def _parameters(base: Any) -> tuple[type[Distribution] | None, dict[str, Any], dict[str, int]]:
@@ -314,7 +364,10 @@ def _own_parameters(base: Any) -> tuple[dict[str, Any], dict[str, int]]:
     held |= {name: getattr(base, name, None) for name in needed if name not in held}
     if not held or not all(isinstance(v, jax.Array | np.ndarray | np.generic | float | int) for v in held.values()):
         return {}, {}
-    event_dims = {name: int(getattr(constraints.get(name), "event_dim", 0)) for name in held}
+    try:
+        event_dims = {name: int(getattr(constraints.get(name), "event_dim", 0)) for name in held}
+    except NotImplementedError:  # of Delta, say, whose value may be anything
+        return {}, {}
     return {name: jnp.asarray(value) for name, value in held.items()}, event_dims
 
 

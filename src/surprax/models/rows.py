@@ -34,7 +34,7 @@ from surprax.models.expressions import (
 )
 from surprax.models.graph import Operation, Value, evaluate
 
-__all__ = ["ELEMENTWISE", "FOLLOWED", "SHAPES", "Rows"]
+__all__ = ["ELEMENTWISE", "FOLLOWED", "SHAPES", "Rows", "before_wrapping"]
 
 ONE = -2
 """What an axis of length 1 is that is left out."""
@@ -395,7 +395,7 @@ class Rows:
 
     def _indices(self, value: Value) -> np.ndarray:
         """Known indices; what JAX does about negative ones is seen and done in one step, not in a pass for each operation."""
-        source, wrap = _before_wrapping(value)
+        source, wrap = before_wrapping(value)
         if source is None:
             return np.asarray(self.known(value))
         array = np.asarray(self.known(source))
@@ -427,7 +427,7 @@ class Rows:
         return self._keys[label]
 
 
-def _before_wrapping(indices: Value) -> tuple[Value | None, int]:
+def before_wrapping(indices: Value) -> tuple[Value | None, int]:
     """x and n of indices (where x < 0, x + n, else x) with one more axis of length 1; None where they are something else."""
     operation = indices.operation
     if operation is None or operation.name not in ("broadcast_in_dim", "reshape"):
