@@ -31,6 +31,10 @@ def pytest_collection_finish() -> None:
         raise pytest.UsageError(
             f"A test file set mpmath.mp.dps = {mpmath.mp.dps} for every test; use mpmath.workdps inside the test."
         )
+    # What was imported and collected stays: the garbage collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 # Most of the time of the tests goes into LLVM's optimisations of programs that are run once. Digits are tested in programs as users

@@ -181,12 +181,12 @@ def test_the_certificate_tells_where_probabilities_do():
     first = jnp.zeros((1, K)) - np.log(K).astype(np.float32)
     for step, spread, expected in ((dense, 400.0, True), (np.log(np.eye(K) + 1e-30).astype(np.float32), 60.0, False)):
         e = jnp.asarray(rng.uniform(-spread, 0.0, (T, 1, K)), jnp.float32)
-        p, increments, certified = passes._sweep_in_probabilities(first, jnp.asarray(step), e)
+        p, sums, certified = jax.jit(passes._sweep_in_probabilities)(first, jnp.asarray(step), e)
         assert bool(certified) == expected
         if expected:
-            slow = passes._sweep_in_logarithms(first, jnp.asarray(step), e)
+            slow = jax.jit(passes._sweep_in_logarithms)(first, jnp.asarray(step), e)
             np.testing.assert_allclose(jnp.log(p), slow[1:], atol=2e-5)
-            np.testing.assert_allclose(increments, passes.filtered(slow, e)[1][1:], atol=1e-4)
+            np.testing.assert_allclose(sums, passes.filtered(slow, e)[1][1:], atol=1e-4)
 
 
 @pytest.mark.parametrize("parallel", [False, at_length(True)])
@@ -285,7 +285,7 @@ def test_gradients_are_finite_differences(zeros, parallel):
         model = jax.tree.map(jnp.asarray, model)
         x = jnp.asarray(rng.normal(0.5, 2.0, (2, 4))).at[0, 2].set(jnp.nan)
         f = jax.jit(lambda m: jnp.sum(m.log_likelihood(x, lengths=np.array([4, 3]), parallel=parallel)))
-        slope = jax.grad(f)(model)
+        slope = jax.jit(jax.grad(f))(model)
         assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(slope))
         leaves, tree = jax.tree.flatten(model)
         change = [jnp.where(jnp.isfinite(v), rng.normal(size=v.shape), 0.0) for v in leaves]
@@ -293,7 +293,7 @@ def test_gradients_are_finite_differences(zeros, parallel):
         expected = (at(1e-5) - at(-1e-5)) / 2e-5
         got = sum(jnp.sum(g * c) for g, c in zip(jax.tree.leaves(slope), change))
         np.testing.assert_allclose(got, expected, rtol=1e-7)
-        forward = jax.jvp(f, (model,), (tree.unflatten(change),))[1]
+        forward = jax.jit(lambda m, v: jax.jvp(f, (m,), (v,))[1])(model, tree.unflatten(change))
         np.testing.assert_allclose(forward, expected, rtol=1e-7)
 
 
@@ -357,6 +357,15 @@ def long_chain(K, T, B=1, stay=0.9, seed=0):
     return tuple(jnp.asarray(v, jnp.float32) for v in (first, np.log(transition), e))
 
 
+def compiled(function):
+    """One program instead of one for every step of it; how chains are laid out is a constant of it."""
+    return jax.jit(function, static_argnums=0)
+
+
+filtered, increments = compiled(blocks.filtered), compiled(blocks.increments)
+filtered_step_by_step = jax.jit(passes._filter_step_by_step)
+
+
 @pytest.mark.parametrize(
     ("K", "T", "B"),
     [at_length(1, 2048, 1), at_length(3, 2048, 1), (3, 2311, 2), at_length(20, 2311, 1), at_length(20, 3000, 2)],
@@ -366,22 +375,22 @@ def test_blocks_are_single_steps(K, T, B):
     first, step, e = long_chain(K, T, B)
     laid = blocks.blocks_of(step, e)
     assert laid.number * laid.length >= T
-    now, increment = passes._filter_step_by_step(first, step, e)
-    found, gains, certified = blocks.filtered(laid, first, step, e)
+    now, increment = filtered_step_by_step(first, step, e)
+    found, gains, certified = filtered(laid, first, step, e)
     assert certified
     np.testing.assert_allclose(found, now, atol=2e-5)
     np.testing.assert_allclose(gains, increment, atol=2e-5)
-    gains, certified = blocks.increments(laid, first, step, e)
+    gains, certified = increments(laid, first, step, e)
     assert certified
     np.testing.assert_allclose(gains, increment, atol=2e-5)
-    states, _ = passes._smooth_step_by_step(first, step, e)
-    found, gains, certified = blocks.smoothed(laid, first, step, e)
+    states, _ = jax.jit(passes._smooth_step_by_step)(first, step, e)
+    found, gains, certified = compiled(blocks.smoothed)(laid, first, step, e)
     assert certified
     np.testing.assert_allclose(found, states, atol=4e-5)
     np.testing.assert_allclose(gains, increment, atol=2e-5)
     for reverse, start in ((False, first), (True, jnp.zeros_like(first))):
-        found, certified = blocks.predictions(laid, start, step, e, reverse)
-        plain = passes._turned(start, step, e) if reverse else passes.sweep(start, step, e, False)
+        found, certified = jax.jit(blocks.predictions, static_argnums=(0, 4))(laid, start, step, e, reverse)
+        plain = jax.jit(passes._turned if reverse else lambda *chain: passes.sweep(*chain, False))(start, step, e)
         assert certified
         # Directions are what counts: of a pass backward, factors differ.
         centre = lambda v: v - v.mean(axis=-1, keepdims=True)
@@ -392,15 +401,15 @@ def test_blocks_against_a_recursion_of_their_own():
     """NumPy, float64, one step after the other; nothing of ours."""
     first, step, e = long_chain(3, 2311)
     log_p, log_m, seen = (np.asarray(v, np.float64) for v in (first[0], step, e[:, 0]))
-    increments, states = [], []
+    sums, states = [], []
     for row in seen:
         joint = log_p + row
-        increments.append(logsumexp(joint))
-        states.append(joint - increments[-1])
+        sums.append(logsumexp(joint))
+        states.append(joint - sums[-1])
         log_p = logsumexp(states[-1][:, None] + log_m, axis=0)
-    found, gains, certified = blocks.filtered(blocks.blocks_of(step, e), first, step, e)
+    found, gains, certified = filtered(blocks.blocks_of(step, e), first, step, e)
     assert certified
-    np.testing.assert_allclose(gains[:, 0], increments, atol=2e-5)
+    np.testing.assert_allclose(gains[:, 0], sums, atol=2e-5)
     np.testing.assert_allclose(np.exp(found[:, 0]), np.exp(states), atol=2e-6)
 
 
@@ -446,11 +455,11 @@ def uncertified(name):
 def test_blocks_that_are_not_right_say_so(name):
     first, step, e = uncertified(name)
     laid = blocks.blocks_of(step, e)
-    assert not blocks.filtered(laid, first, step, e)[-1]
-    assert not blocks.increments(laid, first, step, e)[-1]
+    assert not filtered(laid, first, step, e)[-1]
+    assert not increments(laid, first, step, e)[-1]
     # And then steps are single ones.
-    tried = passes._filter_in_blocks(passes._given, first, step, e)
-    for a, b in zip(tried, passes._filter_step_by_step(first, step, e)):
+    tried = jax.jit(passes._filter_in_blocks, static_argnums=0)(passes._given, first, step, e)
+    for a, b in zip(tried, filtered_step_by_step(first, step, e)):
         np.testing.assert_allclose(a, b, rtol=3e-6, atol=3e-6)
 
 

@@ -181,27 +181,30 @@ def test_weights_that_are_no_numbers_make_nothing_else() -> None:
             assert np.all(np.isnan(value))
 
 
+def quantile(logits: jax.Array, loc: jax.Array, scale: jax.Array, p: jax.Array) -> jax.Array:
+    return MixtureSameFamily(logits=logits, components=sx.Normal(loc, scale)).icdf(p)
+
+
+QUANTILE, SLOPES = jax.jit(quantile), jax.jit(jax.grad(quantile, argnums=(0, 1, 2, 3)))
+CURVE = jax.jit(jax.grad(lambda logits, loc, scale, p: jax.grad(quantile, argnums=1)(logits, loc, scale, p)[1], 1))
+"""A second derivative in the second location, and others."""
+
+
 @pytest.mark.parametrize("p", [1e-8, 0.3, 0.9, 0.9999])
 def test_quantiles_have_derivatives(p: float) -> None:
-    def quantile(logits: jax.Array, loc: jax.Array, scale: jax.Array, p: jax.Array) -> jax.Array:
-        return MixtureSameFamily(logits=logits, components=sx.Normal(loc, scale)).icdf(p)
-
     with float64_scope():
         at = [np.array([0.0, 1.0]), np.array([0.0, 4.0]), np.array([1.0, 2.0]), np.array(p)]
-        slopes = jax.grad(quantile, argnums=(0, 1, 2, 3))(*at)
+        slopes = SLOPES(*at)
         for i, direction in enumerate(
             (np.array([1.0, 0.0]), np.array([0.3, 1.0]), np.array([1.0, -0.5]), np.array(p * (1 - p)))
         ):
             ends = [[v + h * direction if i == j else v for j, v in enumerate(at)] for h in (1e-6, -1e-6)]
-            change = (quantile(*ends[0]) - quantile(*ends[1])) / 2e-6
+            change = (QUANTILE(*ends[0]) - QUANTILE(*ends[1])) / 2e-6
             np.testing.assert_allclose(np.sum(slopes[i] * direction), change, rtol=1e-5)
 
-        def slope(loc: jax.Array) -> jax.Array:
-            return jax.grad(quantile, argnums=1)(at[0], loc, *at[2:])[1]
-
-        curve = (slope(at[1] + np.array([0.0, 1e-5])) - slope(at[1] - np.array([0.0, 1e-5]))) / 2e-5
-        np.testing.assert_allclose(jax.grad(slope)(at[1])[1], curve, rtol=1e-4, atol=1e-9)
-        hard = jax.grad(quantile)(np.array([-np.inf, 0.0]), *at[1:])
+        ends = [SLOPES(at[0], at[1] + np.array([0.0, h]), *at[2:])[1][1] for h in (1e-5, -1e-5)]
+        np.testing.assert_allclose(CURVE(*at)[1], (ends[0] - ends[1]) / 2e-5, rtol=1e-4, atol=1e-9)
+        hard = SLOPES(np.array([-np.inf, 0.0]), *at[1:])[0]
         np.testing.assert_array_equal(hard, [0.0, 0.0])
 
 

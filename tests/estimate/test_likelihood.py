@@ -41,7 +41,7 @@ def at_length(*values):
     [
         (sx.Gamma, RNG.gamma(3.0, 2.0, 60)),
         at_length(sx.Beta, RNG.beta(2.0, 5.0, 60)),
-        (sx.InverseGaussian, RNG.wald(2.0, 3.0, 60)),
+        at_length(sx.InverseGaussian, RNG.wald(2.0, 3.0, 60)),
         (sx.NegativeBinomial, RNG.negative_binomial(3, 0.3, 60)),
         (sx.Weibull, RNG.weibull(2.0, 60)),
         at_length(sx.StudentT, RNG.standard_t(4.0, 300)),

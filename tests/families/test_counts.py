@@ -339,7 +339,7 @@ def test_conway_maxwell_poisson_has_its_three_corners():
 def test_expectation_to_parameters_has_the_derivatives_of_the_implicit_function():
     d = ConwayMaxwellPoisson(log_rate=2.0, dispersion=0.7)
     with jax.enable_x64(True):
-        back = jax.jacfwd(lambda e: ConwayMaxwellPoisson.from_expectation(e).natural)(d.expectation)
+        back = jax.jit(jax.jacfwd(lambda e: ConwayMaxwellPoisson.from_expectation(e).natural))(d.expectation)
         np.testing.assert_allclose(back @ d.fisher_information(), np.eye(2), atol=1e-7)
 
 

@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from tests.game.columns import COUNTS, MEASUREMENTS
 
 import surprax as sx
+
+pytestmark = pytest.mark.xdist_group("play")
 
 
 def fold_of(rows, folds):
@@ -37,9 +40,7 @@ def waits():
 @pytest.fixture(scope="module")
 def everybody():
     """Two games of all families, which take longest: measurements, and counts."""
-    x = 1e6 * np.random.default_rng(2).gamma(3.0, 1.0, 20_000)
-    counts = np.random.default_rng(3).binomial(10, 0.5, 500)
-    return sx.play("all", x, name="a rather long name of a column"), sx.play("all", counts)
+    return sx.play("all", MEASUREMENTS, name="a rather long name of a column"), sx.play("all", COUNTS)
 
 
 @pytest.mark.parametrize("folds", [*(pytest.param(k, marks=pytest.mark.thorough) for k in (2, 7)), 10])

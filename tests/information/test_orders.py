@@ -127,25 +127,23 @@ def test_gradients(order):
             assert np.all(np.isfinite(slope))
             expected = (function(a + 1e-6 * step, b) - function(a - 1e-6 * step, b)) / 2e-6
             np.testing.assert_allclose(slope @ step, expected, rtol=1e-6, atol=1e-9)
-        slope = jax.grad(lambda p: info.renyi(p, order=order))(jnp.array(p))
+        slope = jax.jit(jax.grad(lambda p: info.renyi(p, order=order)))(jnp.array(p))
         assert slope[3] == (np.inf if order < 1 else 0)
-        slope = jax.grad(lambda a: info.renyi(log_p=a, order=order))(jnp.log(jnp.array(p)))
+        slope = jax.jit(jax.grad(lambda a: info.renyi(log_p=a, order=order)))(jnp.log(jnp.array(p)))
         assert np.all(np.isfinite(slope))
 
 
 @pytest.mark.parametrize("order", [pytest.param(0.2, marks=pytest.mark.thorough), 0.5, 0.9])
 def test_what_is_impossible_has_an_infinite_slope_below_order_one(order):
     """dD/dpᵢ = α/(α − 1) pᵢ^(α−1) qᵢ^(1−α)/Σ, near or far from one another, and the same for q at its zeros."""
+    slopes = jax.jit(jax.grad(lambda p, q: info.renyi(p, q, order), (0, 1)))
     for p, q in (([1.0, 0.0, 0.0], [0.1, 0.2, 0.7]), ([0.4, 0.6, 0.0], [0.39, 0.6, 0.01]), ([1.0, 0.0], [0.0, 1.0])):
         p, q = jnp.array(p), jnp.array(q)
-        slopes = jax.grad(lambda p, q: info.renyi(p, q, order), (0, 1))(p, q)
-        for slope, here in zip(slopes, (p, q)):
+        for slope, here in zip(slopes(p, q), (p, q)):
             assert np.all(slope[here == 0] == -np.inf)
             assert np.all(np.isfinite(slope[here > 0]))
     # Not where both are 0:
-    assert np.all(
-        np.isfinite(jax.grad(lambda p: info.renyi(p, jnp.array([0.5, 0.5, 0.0]), order))(jnp.array([1.0, 0, 0]))[::2])
-    )
+    assert np.all(np.isfinite(slopes(jnp.array([1.0, 0, 0]), jnp.array([0.5, 0.5, 0.0]))[0][::2]))
 
 
 @pytest.mark.parametrize("order", [0.5, 1.3, 2.0, 7.0, math.inf])

@@ -67,7 +67,7 @@ def check_in_x(function, oracles, dtype, *arguments):
     with jax.enable_x64(dtype is np.float64), mp.workdps(60):
         arguments = [a.astype(dtype) for a in arguments]
         last = len(arguments) - 1
-        for f, oracle in zip((function, jax.vmap(jax.grad(function, last))), oracles, strict=True):
+        for f, oracle in zip((function, jax.jit(jax.vmap(jax.grad(function, last)))), oracles, strict=True):
             worst, where = excess(np.asarray(f(*arguments)), oracle, arguments)
             assert worst <= 4.0, (worst, where)
 
@@ -85,10 +85,10 @@ def test_slope_of_the_ratio_and_its_own_slope_agree_with_mpmath(dtype):
 
     with jax.enable_x64(dtype is np.float64), mp.workdps(60):
         v, x = (a[SOME].astype(dtype) for a in (ORDER, X))
-        worst, where = excess(np.asarray(bessel.bessel_ratio_slope(v, x)), ratio_slope, (v, x))
+        worst, where = excess(np.asarray(jax.jit(bessel.bessel_ratio_slope)(v, x)), ratio_slope, (v, x))
         assert worst <= 4.0, (worst, where)
         x = np.clip(x, dtype(0.5), None)  # below, it vanishes: it is odd
-        slope = jax.vmap(jax.grad(bessel.bessel_ratio_slope, 1))(v, x)
+        slope = jax.jit(jax.vmap(jax.grad(bessel.bessel_ratio_slope, 1)))(v, x)
         np.testing.assert_allclose(
             np.asarray(slope),
             [float(second(mp.mpf(float(a)), mp.mpf(float(b)))) for a, b in zip(v, x)],
@@ -112,11 +112,8 @@ def test_inverse_of_the_ratio(dtype):
         v, x = (jnp.asarray(a, dtype) for a in (ORDER, X))
         a, c = bessel.bessel_ratio(v, x), bessel.bessel_ratio_complement(v, x)
         np.testing.assert_allclose(bessel.inverse_bessel_ratio(v, a, c), x, 12 * np.finfo(dtype).eps)
-        slope = jnp.where(
-            a < c,
-            jax.vmap(jax.grad(bessel.inverse_bessel_ratio, 1))(v, a, c),
-            -jax.vmap(jax.grad(bessel.inverse_bessel_ratio, 2))(v, a, c),
-        )
+        in_a, in_c = jax.jit(jax.vmap(jax.grad(bessel.inverse_bessel_ratio, (1, 2))))(v, a, c)
+        slope = jnp.where(a < c, in_a, -in_c)
         np.testing.assert_allclose(slope * bessel.bessel_ratio_slope(v, x), np.ones(len(x)), 50 * np.finfo(dtype).eps)
         assert bessel.inverse_bessel_ratio(1.0, 0.0, 1.0) == 0.0
         assert bessel.inverse_bessel_ratio(1.0, 1.0, 0.0) == INF
@@ -162,6 +159,7 @@ def test_orders_of_high_dimension():
 def test_tails_of_the_saddle_integral_add_up(dtype):
     with jax.enable_x64(dtype is np.float64):
         upper, lower = (jnp.asarray(10.0 ** np.random.default_rng(i).uniform(-6, 5, 30), dtype) for i in (0, 1))
-        tails = bessel_k.log_saddle_tail(upper, lower, 0.0), bessel_k.log_saddle_tail(lower, upper, 0.0)
-        whole = bessel_k.log_saddle_integral(upper, lower)
+        tail = jax.jit(bessel_k.log_saddle_tail)
+        tails = tail(upper, lower, 0.0), tail(lower, upper, 0.0)
+        whole = jax.jit(bessel_k.log_saddle_integral)(upper, lower)
         assert np.all(np.abs(jnp.logaddexp(*tails) - whole) <= 8 * np.finfo(dtype).eps * (1 + np.abs(whole)))

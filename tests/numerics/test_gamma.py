@@ -118,7 +118,7 @@ def test_values_and_slopes_agree_with_mpmath(case: Case, dtype: type) -> None:
 def nth_slope(function: Callable[..., jax.Array], *indices: int) -> Callable[..., jax.Array]:
     for index in indices:
         function = jax.grad(function, index)
-    return jax.vmap(function)
+    return jax.jit(jax.vmap(function))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -122,7 +122,7 @@ def test_leading_axes_broadcast_and_batches_are_loops():
 def test_gradients_of_a_batch_are_a_loop():
     rng = np.random.default_rng(6)
     a, b = rng.normal(0, 80, (3, 4, 5)).astype(np.float32), rng.normal(0, 80, (3, 5, 6)).astype(np.float32)
-    slope = jax.grad(lambda a, b: jnp.sum(jnp.sin(log_matmul(a, b))), (0, 1))
+    slope = jax.jit(jax.grad(lambda a, b: jnp.sum(jnp.sin(log_matmul(a, b))), (0, 1)))
     for got in (slope(a, b), jax.vmap(slope)(a, b)):
         for i in range(3):
             one = slope(a[i], b[i])
@@ -136,7 +136,7 @@ def test_forward_and_second_derivatives():
     a, b = rng.normal(size=(1, 4)).astype(np.float32), rng.normal(size=(4, 1)).astype(np.float32)
     p = shares(a, b)[0, :, 0]
     for second in (jax.hessian, lambda f: jax.jacrev(jax.jacrev(f)), lambda f: jax.jacfwd(jax.jacfwd(f))):
-        got = second(lambda v: log_matmul(v[None], b)[0, 0])(jnp.asarray(a[0]))
+        got = jax.jit(second(lambda v: log_matmul(v[None], b)[0, 0]))(jnp.asarray(a[0]))
         np.testing.assert_allclose(got, np.diag(p) - np.outer(p, p), atol=1e-6)
 
 

@@ -20,8 +20,8 @@ def test_both_solvers_invert_the_logarithm_over_all_magnitudes(dtype: type) -> N
     with jax.enable_x64(dtype is jnp.float64):
         y = jnp.asarray(np.array([-80.0, -50, -3, -0.1, 0, 1e-5, 1, 10, 80]), dtype)
         for root, converged in (
-            bracketed(lambda x: jnp.log(x) - y, 0.0, INF),
-            newton(lambda x: (jnp.log(x) - y, 1 / x), 1.0, 0.0, INF),
+            jax.jit(lambda y: bracketed(lambda x: jnp.log(x) - y, 0.0, INF))(y),
+            jax.jit(lambda y: newton(lambda x: (jnp.log(x) - y, 1 / x), 1.0, 0.0, INF))(y),
         ):
             assert root.dtype == dtype
             assert converged.all()
@@ -33,7 +33,7 @@ def test_both_solvers_invert_the_logarithm_over_all_magnitudes(dtype: type) -> N
 def test_quantiles_of_the_normal_between_infinite_ends(dtype: type) -> None:
     with jax.enable_x64(dtype is jnp.float64):
         p = jnp.linspace(jnp.asarray(0.01, dtype), 0.99, 40)
-        root, converged = bracketed(lambda x: ndtr(x) - p, -INF, INF)
+        root, converged = jax.jit(lambda p: bracketed(lambda x: ndtr(x) - p, -INF, INF))(p)
         assert converged.all()
         np.testing.assert_allclose(root, ndtri(p), rtol=0, atol=30 * jnp.finfo(dtype).eps)
 
