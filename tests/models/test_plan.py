@@ -268,6 +268,22 @@ def test_a_certificate_finds_a_prior_that_is_far_away():
     assert unproved.proved().certificate.holds
 
 
+@pytest.mark.parametrize(("middle", "width", "prior"), [(0.5, 1e-8, (0.0, 1.0, 1.0)), (1e8, 3.0, (1e8, 1e3, 10.0))])
+def test_a_certificate_does_not_mistake_rounding_for_an_error(middle, width, prior):
+    """Slopes of narrow posteriors change by much from one float to the next; far from a distant prior's mode, energies overflow."""
+
+    def model(y):
+        mu, sigma = numpyro.sample("mu", dist.Normal(*prior[:2])), numpyro.sample("sigma", dist.HalfNormal(prior[2]))
+        numpyro.sample("y", dist.Normal(mu, sigma), obs=y)
+
+    y = middle + width * np.random.default_rng(5).normal(size=500)
+    assert sx.plan(model, y).certificate.holds
+    post = sx.infer(model, y, method="nuts", key=jax.random.key(0), num_chains=2, num_warmup=300, num_samples=500)
+    assert post.plan["y"].rule == "identical rows"
+    assert abs(post.mean("mu") - y.mean()) < 0.3 * y.std() / np.sqrt(500)
+    assert 0.8 < post.sd("mu") / (y.std() / np.sqrt(500)) < 1.2
+
+
 def test_very_many_rows_are_certified_by_a_part(monkeypatch):
     monkeypatch.setattr(certificate, "ALL_ROWS", 100)
     monkeypatch.setattr(certificate, "PART", 50)

@@ -42,6 +42,9 @@ REACH = 2.0
 SEARCH = 30
 """Steps of the search for it."""
 
+FARTHEST = 1e100
+"""Nats from which on nothing is compared: arithmetic overflows there, and no sampler comes near."""
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -144,15 +147,18 @@ class Comparison:
         for point in points:
             plain, slope = jax.tree.map(np.asarray, self.plain(self._free(point)))
             fast, other = jax.tree.map(np.asarray, self.fast(self._free(point)))
-            size = max((float(np.max(np.abs(s), initial=0.0)) for s in slope.values()), default=0.0)
-            with np.errstate(invalid="ignore"):  # both may be infinite
-                apart = max((float(np.max(np.abs(slope[n] - other[n]), initial=0.0)) for n in slope), default=0.0)
+            size, apart = _largest(slope), _difference(slope, other)
+            if apart > TOLERANCE * max(size, 1.0):
+                # What comes of the rounding of the point itself is no error.
+                _, moved = jax.tree.map(np.asarray, self.plain(self._free(np.nextafter(point, np.inf))))
+                rounding = _difference(slope, moved)
+                apart = max(0.0, apart - 2.0 * rounding) if math.isfinite(rounding) else apart
             # Where a density is 0, its slope means nothing, and samplers have none.
-            possible = math.isfinite(size) and all(np.isfinite(each) for each in plain.values())
+            possible = math.isfinite(size) and all(abs(each) < FARTHEST for each in plain.values())
             gradient = apart / max(size, 1.0) if possible else 0.0
             for name in self.names:
                 a, b = float(plain[name]), float(fast[name])
-                energy = 0.0 if a == b or not math.isfinite(a) else abs(a - b) / max(abs(a), 1.0)
+                energy = 0.0 if a == b or not abs(a) < FARTHEST else abs(a - b) / max(abs(a), 1.0)
                 worst[name] = max(worst[name], energy, gradient)
                 if math.isnan(energy) or math.isnan(gradient):
                     worst[name] = math.inf
@@ -210,6 +216,15 @@ class Comparison:
 
     def _flat(self, free: Mapping[str, np.ndarray]) -> np.ndarray:
         return np.concatenate([np.zeros(0), *(np.ravel(free[name]) for name in self.shapes)])
+
+
+def _largest(parts: Mapping[str, np.ndarray]) -> float:
+    return max((float(np.max(np.abs(part), initial=0.0)) for part in parts.values()), default=0.0)
+
+
+def _difference(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> float:
+    with np.errstate(invalid="ignore"):  # both may be infinite
+        return _largest({name: one[name] - other[name] for name in one})
 
 
 def _finite(value: float, gradient: np.ndarray) -> tuple[float, np.ndarray]:

@@ -35,6 +35,7 @@ class Descent:
         return _scaled(self.pairs, v)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of numbers on the way there, not of the end
 def descend(
     evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]],
     z: np.ndarray,
@@ -57,7 +58,8 @@ def descend(
             break
         direction = -_scaled(tuple(pairs), gradient)
         if not pairs:
-            direction /= max(1.0, float(np.linalg.norm(gradient)))
+            largest = float(np.max(np.abs(gradient)))
+            direction /= max(1.0, largest * float(np.linalg.norm(gradient / largest)))  # squares may overflow
         if not (along := float(direction @ gradient)) < 0.0:
             break
         low, high, length = 0.0, np.inf, 1.0
