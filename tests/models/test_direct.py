@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 import pytest
 
 import surprax as sx
-from surprax.families.exponential import at_maximum, below_peak, excess_of, has_direct_peak, peak_of
+from surprax.families.scores import at_maximum, below_peak, excess_of, has_direct_peak, peak_of
 from surprax.models.exponential import DIGITS
 
 RNG = np.random.default_rng(5)

@@ -22,7 +22,7 @@ from jax import Array
 from surprax.evidence import Moments
 from surprax.evidence.layout import SCATTER
 from surprax.families.batches import map_parameters
-from surprax.families.exponential import direct_log_likelihood
+from surprax.families.scores import direct_log_likelihood
 
 __all__ = [
     "BLOCK",

@@ -5,7 +5,7 @@ counted, so that a pass over it is a pass over its distinct values.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -33,6 +33,7 @@ from surprax.families.observations import (
 )
 from surprax.families.outcomes import Outcome
 from surprax.families.parameters import as_parameter
+from surprax.families.scores import score_of
 from surprax.numerics.precision import float64_scope, in_float64, is_traced, to_float64
 from surprax.numerics.shapes import one_of_few, padded
 
@@ -308,25 +309,23 @@ def _domain(family: Any, known: Mapping[str, Any]) -> tuple[float, float]:
     return float(support.lower), float(support.upper)
 
 
-def rounded_score(family: Any, data: Any, known: dict[str, Any], score: Callable[[Moments, Any], Any], q: Any) -> Any:
-    """score(evidence, q) of many rows, which is told in their own precision; None where it is not to be had in one pass."""
-    if is_traced(data, known, q) or not has_moments(family, known) or isinstance(data, list | tuple):
+def rounded_score(q: Any, data: Any) -> Any:
+    """The log-likelihood of many rows, told in their own precision; None where it is not to be had in one pass."""
+    family, known = type(q), q._known()
+    if is_traced(data, q) or not has_moments(family, known) or isinstance(data, list | tuple):
         return None
     x = as_observations(data)
     if x.dtype != np.float32 or not _goes_in_one_pass(family, x, None):
         return None
     with float64_scope():
-        known, q = jax.tree.map(to_float64, (known, q))
-        value, trusted = _score_in_one_pass(family, x, known, _domain(family, known), score, q)
+        value, trusted = _score_in_one_pass(jax.tree.map(to_float64, q), x, _domain(family, known))
         return np.asarray(value) if trusted else None
 
 
-@functools.partial(jax.jit, static_argnames=("family", "domain", "score"))
-def _score_in_one_pass(
-    family: Any, x: Any, known: Any, domain: tuple[float, float], score: Callable[[Moments, Any], Any], q: Any
-) -> tuple[Any, Any]:
-    moments, trusted = _reduce_in_one_pass(family, x, known, domain, np.float32)
-    return score(moments, q), trusted
+@functools.partial(jax.jit, static_argnames="domain")
+def _score_in_one_pass(q: Any, x: Any, domain: tuple[float, float]) -> tuple[Any, Any]:
+    moments, trusted = _reduce_in_one_pass(type(q), x, q._known(), domain, np.float32)
+    return score_of(moments, q), trusted
 
 
 @functools.partial(jax.jit, static_argnames=("family", "domain", "terms"))

@@ -17,9 +17,9 @@ import numpy as np
 from surprax.beliefs import Mixture
 from surprax.evidence import Tally
 from surprax.evidence.tally import count_values
-from surprax.families.exponential import direct_log_likelihood
 from surprax.families.fitting import has_moments, reduce_rows
 from surprax.families.outcomes import Outcome
+from surprax.families.scores import direct_log_likelihood
 from surprax.numerics.precision import float64_scope
 from surprax.numerics.shapes import one_of_few, padded
 

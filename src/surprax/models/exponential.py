@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from surprax.evidence import Moments
-from surprax.families.exponential import at_maximum, below_peak, excess_of, has_direct_peak, maximum_of, peak_of
 from surprax.families.fitting import Groups, make_evidence
+from surprax.families.scores import at_maximum, below_peak, excess_of, has_direct_peak, maximum_of, peak_of
 from surprax.models.affine import affine_form
 from surprax.models.aside import begun
 from surprax.models.cells import Cells, is_plain
