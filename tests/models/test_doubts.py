@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas
 import pytest
 from numpyro import handlers
 from numpyro.infer.util import log_density
@@ -182,6 +183,5 @@ def test_what_is_observed_is_an_array(observed, words):
 
 
 def test_a_column_of_a_data_frame_is_refused_with_the_remedy():
-    pandas = pytest.importorskip("pandas")
     with pytest.raises(TypeError, match=r"a pandas.*Series. Pass numpy.asarray of it"):
         sx.plan(groups, np.array([0, 1]), pandas.Series([0.5, 1.0]))
