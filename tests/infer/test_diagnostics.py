@@ -42,6 +42,24 @@ def test_the_worst_element_is_named():
     assert "for b[1, 2]" in message
 
 
+@pytest.mark.parametrize("chains", [1, 4])
+def test_the_worst_of_many_elements_is_the_worst_of_all(chains):
+    rng = np.random.default_rng(chains)
+    noise, memory = rng.standard_t(3, size=(chains, 400, 150)), rng.uniform(0.0, 0.97, 150)
+    x = np.zeros_like(noise)
+    for t in range(400):
+        x[:, t] = memory * x[:, t - 1] + noise[:, t]
+    x[:, :, 7] = np.where(rng.random((chains, 400)) < 0.01, 1.0, 0.0)  # many ties
+    x[:, :, 9] = 1.0
+    messages = trouble_with_chains({"x": x}, statistics(chains, 400))
+    worst = {f"R-hat is {np.nanmax(rhat(x)):.4f} for x[{np.nanargmax(rhat(x))}]"} if chains > 1 else set()
+    for part in ("bulk", "tail"):
+        each = ess(x, part)
+        worst.add(f": {np.nanmin(each):.0f} of {400 * chains:,} in the {part} of x[{np.nanargmin(each)}],")
+    assert len(messages) == len(worst)
+    assert all(any(told in message for message in messages) for told in worst)
+
+
 def test_divergences_are_placed():
     tau = np.exp(RNG.normal(size=(4, 1000)))
     diverging = tau < 0.15

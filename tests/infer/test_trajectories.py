@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from surprax.infer.nuts import Settings, _lengths
-from surprax.infer.trajectories import NOWHERE, STATISTICS, Adaptation, Noise, Position, iterations, noise, rows_of
+from surprax.infer.trajectories import NOWHERE, Noise, Position, Seen, adaptation_at, iterations, noise, rows_of
 
 PRECISION = np.array([[2.0, 0.8, 0.0], [0.8, 1.0, 0.3], [0.0, 0.3, 0.5]])
 DEPTH = 8
@@ -27,9 +27,8 @@ def started(slope, size, *, step=0.7, target=0.8, dtype=np.float64):
     def run(position, adaptation, count, adapting, looking, variances, numbers):
         return iterations(slope, position, adaptation, count, adapting, looking, variances, numbers, target)
 
-    origin = np.zeros(size, dtype)
-    position = Position(origin, np.zeros((), dtype), origin)
-    return jax.jit(run), position, Adaptation.at(np.log(step), dtype)
+    position = Position(np.zeros((2, size), dtype), np.zeros((), dtype))
+    return jax.jit(run), position, adaptation_at(np.log(step), dtype)
 
 
 def chain(slope, size, rounds, variances=None):
@@ -38,11 +37,12 @@ def chain(slope, size, rounds, variances=None):
     variances = np.ones(size) if variances is None else variances
     for i in range(rounds):
         own = noise(rng, size, DEPTH, np.float64)
-        position, adaptation, drawn, seen = program(position, adaptation, rows_of(DEPTH), i < 10, False, variances, own)
+        position, adaptation, record = program(position, adaptation, rows_of(DEPTH), i < 10, False, variances, own)
         if i >= 10:
-            found.append(np.asarray(drawn.w))
-            told.append(np.asarray(seen))
-    return np.concatenate(found), dict(zip(STATISTICS, np.concatenate(told).T))
+            seen = Seen.of(record, rows_of(DEPTH))
+            found.append(seen.w)
+            told.append(seen.statistics)
+    return np.concatenate(found), {name: np.concatenate([one[name] for one in told]) for name in told[0]}
 
 
 @pytest.mark.parametrize("variances", [(1.0, 1.0, 1.0), (0.4, 2.0, 1.0)])
@@ -68,11 +68,11 @@ def test_points_that_are_only_looked_at():
         program, position, adaptation = started(normal, 3)
         points = np.random.default_rng(0).normal(size=(rows_of(DEPTH), 3)) * 100.0
         own = noise(np.random.default_rng(2), 3, DEPTH, np.float64)._replace(momenta=points)
-        _, _, seen, _ = program(position, adaptation, 7, False, True, np.array([3.0, 1.0, 1.0]), own)
-        told = [normal(w) for w in points[:7]]
-        assert np.array_equal(seen.w[:7], points[:7])
-        assert np.asarray(seen.energy[:7]) == pytest.approx([value for value, _ in told], rel=1e-14)
-        assert np.asarray(seen.gradient[:7]) == pytest.approx(np.array([gradient for _, gradient in told]), rel=1e-12)
+        _, _, record = program(position, adaptation, 7, False, True, np.array([3.0, 1.0, 1.0]), own)
+        seen, told = Seen.of(record, 7), [normal(w) for w in points[:7]]
+        assert np.array_equal(seen.w, points[:7])
+        assert -seen.statistics["lp"] == pytest.approx([value for value, _ in told], rel=1e-14)
+        assert seen.gradient == pytest.approx(np.array([gradient for _, gradient in told]), rel=1e-12)
 
 
 def test_points_without_a_density():
@@ -81,19 +81,19 @@ def test_points_without_a_density():
         points = np.zeros((rows_of(DEPTH), 2))
         points[:3] = [[1.0, 2.0], [-1.0, 2.0], [np.nan, 1.0]]
         own = noise(np.random.default_rng(2), 2, DEPTH, np.float64)._replace(momenta=points)
-        _, _, seen, _ = program(position, adaptation, 3, False, True, np.ones(2), own)
-        assert np.asarray(seen.energy[:3]).tolist() == [3.0, NOWHERE, NOWHERE]
+        _, _, record = program(position, adaptation, 3, False, True, np.ones(2), own)
+        assert (-Seen.of(record, 3).statistics["lp"]).tolist() == [3.0, NOWHERE, NOWHERE]
 
 
 def test_a_step_too_far_diverges_and_stays():
     with jax.enable_x64(True):
         program, position, _ = started(lambda w: (0.5 * jnp.sum(w * w), w), 2)
         own = noise(np.random.default_rng(2), 2, DEPTH, np.float64)
-        _, _, drawn, told = program(position, Adaptation.at(np.log(1e3), np.float64), 5, False, False, np.ones(2), own)
-        seen = dict(zip(STATISTICS, np.asarray(told)[:5].T))
-        assert np.all(seen["diverging"] == 1.0)
-        assert np.all(seen["n_steps"] == 1.0)
-        assert np.all(np.asarray(drawn.w)[:5] == 0.0)
+        _, _, record = program(position, adaptation_at(np.log(1e3), np.float64), 5, False, False, np.ones(2), own)
+        seen = Seen.of(record, 5)
+        assert seen.statistics["diverging"].all()
+        assert np.all(seen.statistics["n_steps"] == 1)
+        assert np.all(seen.w == 0.0)
 
 
 def test_random_numbers_for_deep_trees_come_for_fewer_iterations():

@@ -117,22 +117,34 @@ class Location:
         mean, precision, nowhere = p * a, jnp.diag(p), jnp.zeros(own.size, own.dtype)
         for effect in self.effects:
 
-            def location(b: Array, effect: Effect = effect) -> Array:
-                return effect.location(again({self.latent: b.reshape(own.shape)}))[0].reshape(-1)
+            def location(b: Array, effect: Effect = effect) -> tuple[Array, tuple[Array, Array]]:
+                there, told = (v.reshape(-1) for v in effect.location(again({self.latent: b.reshape(own.shape)})))
+                return there, (there, told)
 
-            origin, slopes = location(nowhere), jax.jacfwd(location)(nowhere)
-            weighed = slopes.T * effect.location(trace)[1].reshape(-1)
+            slopes, (origin, told) = jax.jacfwd(location, has_aux=True)(nowhere)
+            weighed = slopes.T * told
             mean = mean + weighed @ (jnp.asarray(effect.peak, own.dtype).reshape(-1) - origin)
             precision = precision + weighed @ slopes
-        factor = jnp.linalg.cholesky(precision)
-        half = solve_triangular(factor, mean, lower=True)
-        return solve_triangular(factor, half, lower=True, trans=1), factor
+        factor = _cholesky(precision)
+        return _solved(factor, _solved(factor, mean), transposed=True), factor
 
     def move(self, trace: Trace, again: Callable[[Mapping[str, Any]], Trace], w: Array) -> tuple[Array, Array]:
         """b from its coordinate, and log |∂b/∂w|."""
         mean, factor = self.conditional(trace, again)
-        away = solve_triangular(factor, w.reshape(-1), lower=True, trans=1)
+        away = _solved(factor, w.reshape(-1), transposed=True)
         return (mean + away).reshape(w.shape), -jnp.sum(jnp.log(jnp.diagonal(factor)))
+
+
+# Most locations are single numbers, for which LAPACK's routines take longer to be called than to be replaced.
+
+
+def _cholesky(matrix: Array) -> Array:
+    return jnp.sqrt(matrix) if matrix.size == 1 else jnp.linalg.cholesky(matrix)
+
+
+def _solved(factor: Array, v: Array, *, transposed: bool = False) -> Array:
+    """L⁻¹v, or L⁻ᵀv."""
+    return v / factor[0] if v.size == 1 else solve_triangular(factor, v, lower=True, trans=int(transposed))
 
 
 type Coordinate = Effect | Location

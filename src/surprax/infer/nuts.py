@@ -28,7 +28,17 @@ from surprax.infer.modes import LARGEST_NEWTON, Mode, Slopes, find_modes, precis
 from surprax.infer.progress import Bar
 from surprax.infer.recentring import apart, effects_of, locations_of, seer_of
 from surprax.infer.scopes import sampling_device
-from surprax.infer.trajectories import NOWHERE, STATISTICS, Adaptation, Noise, Position, iterations, noise, rows_of
+from surprax.infer.trajectories import (
+    NOWHERE,
+    Noise,
+    Position,
+    Seen,
+    adaptation_at,
+    average_step,
+    iterations,
+    noise,
+    rows_of,
+)
 from surprax.models import Compressed
 from surprax.models.aside import Aside
 from surprax.models.certificate import Near, Told
@@ -252,7 +262,7 @@ def _looking(energy: Energy, settings: Settings) -> Slopes:
     rows, dense = rows_of(settings.max_tree_depth), size <= LARGEST_NEWTON
     blank = noise(np.random.default_rng(0), size, settings.max_tree_depth, dtype)
     unit = np.eye(size, dtype=dtype) if dense else np.ones(size, dtype)
-    start = Position(np.zeros(size, dtype), np.zeros((), dtype), np.zeros(size, dtype))
+    start = Position(np.zeros((2, size), dtype), np.zeros((), dtype))
     yes, no, ones = np.asarray(True), np.asarray(False), np.ones(size, dtype)
     rest = (np.asarray(0.8, dtype), (np.zeros(size, dtype), unit), energy.constants)
 
@@ -263,8 +273,9 @@ def _looking(energy: Energy, settings: Settings) -> Slopes:
             own = blank._replace(momenta=np.zeros((rows, size), dtype))
             own.momenta[: len(points)] = points
             count = np.int32(len(points))
-            _, _, seen, _ = program(start, Adaptation.at(0.0, dtype), count, no, yes, ones, own, *rest)
-            told.append([np.asarray(part, np.float64)[: len(points)] for part in (seen.energy, seen.gradient)])
+            _, _, record = program(start, adaptation_at(0.0, dtype), count, no, yes, ones, own, *rest)
+            seen = Seen.of(record, len(points))
+            told.append((-seen.statistics["lp"], seen.gradient.astype(np.float64)))
         values, gradients = (np.concatenate(parts) for parts in zip(*told))
         return np.where(values < NOWHERE, values, np.inf), gradients
 
@@ -276,7 +287,7 @@ def _compile(energy: Energy, dense: bool, max_tree_depth: int) -> Aside:
 
     def run(
         position: Position,
-        adaptation: Adaptation,
+        adaptation: Any,
         count: Any,
         adapting: Any,
         looking: Any,
@@ -303,8 +314,8 @@ def _compile(energy: Energy, dense: bool, max_tree_depth: int) -> Aside:
     )
     assert len(numbers.momenta) == rows
     example = (
-        Position(of(size), of(), of(size)),
-        Adaptation(*(of() for _ in range(5))),
+        Position(of(2, size), of()),
+        of(*adaptation_at(0.0, energy.dtype).shape),
         of(dtype=np.int32),
         of(dtype=bool),
         of(dtype=bool),
@@ -332,7 +343,7 @@ def _start(frame: Frame, evaluate: Callable[..., Any], rng: np.random.Generator,
         (value,), (gradient,) = evaluate(frame.z(w)[None])
         gradient = frame.factor * gradient if frame.factor.ndim == 1 else gradient @ frame.factor
         if np.isfinite(value) and np.all(np.isfinite(gradient)):
-            return Position(w, np.asarray(value, dtype), gradient.astype(dtype))
+            return Position(np.stack([w, gradient.astype(dtype)]), np.asarray(value, dtype))
     raise ValueError(
         f"The density of the model is 0 or NaN at every one of {_TRIES} starting points; check that the data lie inside of"
         " the supports, and that priors and likelihood agree."
@@ -356,26 +367,23 @@ def _run(
     parts: list[Any] = []
     with frame.energy.scope():
         position = _start(frame, evaluate, rng, chain)
-        adaptation = Adaptation.at(-0.25 * np.log(size), dtype)
+        adaptation: Any = adaptation_at(-0.25 * np.log(size), dtype)
         arguments = (target, frame.place, frame.energy.constants)
         for length, window, last in _lengths(settings, rows):
             if stop.is_set():
                 break
             own = noise(rng, size, settings.max_tree_depth, dtype)
             count, warm = np.int32(length), np.asarray(window is not None)
-            position, adaptation, drawn, seen = program(
+            position, adaptation, record = program(
                 position, adaptation, count, warm, np.asarray(False), variances, own, *arguments
             )
-            told = {
-                name: column[:length].astype(kind)
-                for (name, kind), column in zip(STATISTICS.items(), np.asarray(seen).T)
-            }
-            bar.advance(length, 0 if window is not None else int(told["diverging"].sum()))
-            parts.append((np.asarray(drawn.w)[:length], told))
+            seen = Seen.of(record, length)
+            bar.advance(length, 0 if window is not None else int(seen.statistics["diverging"].sum()))
+            parts.append((seen.w, seen.statistics))
             if last:
                 if window == "middle":
                     variances = _variances(np.concatenate([w for w, _ in parts])).astype(dtype)
-                    adaptation = Adaptation.at(float(adaptation.average), dtype)
+                    adaptation = adaptation_at(average_step(adaptation), dtype)
                 parts = []
     return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
 

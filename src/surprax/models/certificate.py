@@ -182,7 +182,15 @@ class Comparison:
         if near is None:  # as far as a short search gets
             found = descend(self._energy, points[1], SEARCH)
             near = Near(found.position, found.scaled)
-        return [*points, self._off_the_mode(near)]
+        return [*(self._nearer(point, near.position) for point in points), self._off_the_mode(near)]
+
+    def _nearer(self, point: np.ndarray, home: np.ndarray) -> np.ndarray:
+        """As far towards home as arithmetic needs in order not to overflow: a point where it does would tell nothing."""
+        for _ in range(SEARCH):
+            if self._energy(point)[0] < FARTHEST:
+                break
+            point = 0.5 * (point + home)
+        return point
 
     def _off_the_mode(self, near: Near) -> np.ndarray:
         """About a standard deviation off where the energy of the compressed sites is least."""
