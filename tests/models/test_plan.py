@@ -311,6 +311,31 @@ def test_new_data_take_the_same_program():
     assert len(traced) == 1
 
 
+def counted(group, y):
+    with numpyro.plate("groups", 4):
+        a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+    with numpyro.plate("rows", len(y)):
+        numpyro.sample("y", dist.Poisson(jnp.exp(a[group])), obs=y)
+
+
+@pytest.mark.parametrize("model", [counted, line])
+def test_a_compressed_model_takes_arguments_of_other_data(model):
+    """With groups in their order, in another one, left out (of counts), and with fewer rows: what is kept of them differs."""
+    rng = np.random.default_rng(3)
+    groups = [np.arange(400) % 4, np.array([3, 2, 1, 0] * 500), np.arange(200) % 4]
+    if model is counted:
+        data = [(g, rng.poisson(2.0, len(g))) for g in [*groups, np.array([0, 1, 3, 3] * 100)]]
+    else:
+        data = [(g, *rng.normal(size=(2, len(g)))) for g in groups]
+    with double_precision():
+        at = {"a": jnp.linspace(0.1, 0.4, 4), "b": jnp.array(0.5), "sigma": jnp.array(1.1)}
+        fast = [sx.compress(model, *one) for one in data]
+        expected = [float(log_density(model, one, {}, at)[0]) for one in data]
+        for one in fast:
+            found = [float(log_density(one.model, other.args, {}, at)[0]) for other in fast]
+            np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_keyword_arguments_and_partials_are_arguments_too():
     first, second = sx.plan(line, group=GROUP, x=X, y=Y), sx.plan(functools.partial(line, GROUP), X, y=Y)
     assert first["y"].numbers == second["y"].numbers

@@ -18,7 +18,7 @@ from surprax.models.cells import Cells
 from surprax.models.expressions import Apply, Column, Expression, Key, Table, at_places
 from surprax.numerics.precision import is_traced
 
-__all__ = ["Compact", "Settled", "Store", "in_wide"]
+__all__ = ["Compact", "Settled", "Store", "entries", "in_wide"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -95,10 +95,20 @@ class Store:
         self._names: dict[Any, str] = {}
 
     def keep(self, label: Any, array: Any) -> str:
-        if label not in self._names:
-            self._names[label] = f"{len(self._names)}"
-            self.arrays[self._names[label]] = np.asarray(array)
-        return self._names[label]
+        """The name of an array."""
+        name = self._name(label)
+        self.arrays.setdefault(name, np.asarray(array))
+        return name
+
+    def _places(self, label: Any, places: np.ndarray, entries: int) -> str:
+        """The same of places in a table; where all entries come in their order, none are kept: XLA makes one function of loops that
+        look nothing up, such as those of a sampler, which is compiled in half the time."""
+        if np.array_equal(places, np.arange(entries)):
+            return self._name(label)
+        return self.keep(label, places.astype(np.int32))
+
+    def _name(self, label: Any) -> str:
+        return self._names.setdefault(label, f"{len(self._names)}")
 
     def _table(self, table: Table) -> int:
         for i, have in enumerate(self.tables):
@@ -121,7 +131,7 @@ class Store:
         if isinstance(e, Apply):
             return replace(e, arguments=tuple(self._settle(a, cells, coded, memo) for a in e.arguments))
         if isinstance(e, Table):
-            place = None if e.key is None else self.keep((e.key, id(cells)), cells.places[e.key].astype(np.int32))
+            place = None if e.key is None else self._places((e.key, id(cells)), cells.places[e.key], e.entries)
             return Slot(self._table(e), place, e.entries, e.order, e.extra)
         if e.is_same:
             return Slot(None, self.keep(e, e.values), extra=e.extra)
@@ -142,10 +152,15 @@ class Settled:
             if slot.table is None:
                 assert slot.array is not None
                 return jnp.asarray(arrays[slot.array])
-            table = slot.entries_of(tables)
-            return table if slot.array is None else table[jnp.asarray(arrays[slot.array])]
+            places = None if slot.array is None else arrays.get(slot.array)
+            return slot.entries_of(tables) if places is None else entries(slot.entries_of(tables), places)
 
         return at_places(self.expression, leaf, memo)
+
+
+def entries(table: Any, places: Any) -> Any:
+    """table[places]; no place is negative, and asking for that takes long to compile."""
+    return jnp.asarray(table).at[jnp.asarray(places)].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def _by_key(expressions: Iterable[Settled], arrays: Mapping[str, Any], tables: Sequence[Any]) -> list[Any]:

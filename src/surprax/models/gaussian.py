@@ -20,7 +20,7 @@ import numpy as np
 from surprax.evidence.cross import cross_moments
 from surprax.models.affine import Affine, affine_form
 from surprax.models.cells import Cells, is_plain, join, keys_of
-from surprax.models.compact import Compact, Settled, Store
+from surprax.models.compact import Compact, Settled, Store, entries
 from surprax.models.expressions import Column, Expression
 
 __all__ = ["GaussianEnergy", "codes_in", "gaussian_linear", "least_squares", "merged_blocks", "square_roots"]
@@ -29,6 +29,10 @@ HALF_LOG_2PI = 0.9189385332046727
 
 MOST_COLUMNS = 4000
 """Columns of one matrix: its square takes part in every evaluation."""
+
+SMALL = 4_096
+"""Numbers of the matrices of all scales, and of rows an eighth, up to which these are quicker to compile than blocks of cells, and
+hardly slower."""
 
 
 def scale_form(scale: Expression) -> tuple[np.ndarray | None, Expression] | None:
@@ -81,7 +85,7 @@ class Blocks:
         self.columns, groups = int(self.starts[-1]), self.scale_cells.number
         by_cell = self.cells.number * (len(form.terms) + 1) * len(form.terms)
         by_scale = groups * self.columns**2
-        self.by_scale = by_scale <= by_cell and self.columns <= MOST_COLUMNS
+        self.by_scale = by_scale <= max(by_cell, min(SMALL, rows // 8)) and self.columns <= MOST_COLUMNS
         if not self.by_scale and self.cells.number > max(rows // 2, 1):
             self.trouble = f"{rows:,} rows fall into {self.cells.number:,} cells"
 
@@ -120,11 +124,11 @@ class Blocks:
         left = np.einsum("bij,bj->bi", roots, reference[index]) - aims
         lean = np.einsum("bij,bi->bj", roots, left)
         rest = rest + np.sum(left**2, axis=-1)
+        # Places: of columns and scales, by block; none where each block has all columns, and a scale of its own.
+        places = {"index": index, "place": of_scale}
         if self.by_scale:
-            roots, lean, index = merged_blocks(roots, lean, index, of_scale, groups, self.columns)
-            place = np.arange(groups)
-        else:
-            place = of_scale
+            roots, lean, _ = merged_blocks(roots, lean, index, of_scale, groups, self.columns)
+            places = {}
         remaining = np.bincount(of_scale, rest, groups)
         n = np.bincount(of_scale, number, groups)
         best = np.sqrt(np.maximum(remaining, 0.0) / np.where(n > 0, n, 1.0))
@@ -138,12 +142,12 @@ class Blocks:
         arrays = {
             "roots": roots,
             "lean": lean,
-            "index": index.astype(np.int32),
-            "place": place.astype(np.int32),
             "reference": reference,
             "n": n,
             "best": best,
             "slots": store.arrays,
+            **{name: array.astype(np.int32) for name, array in places.items()},
+            **({} if np.all(positive) else {"some": positive}),
         }
         parts = self.sizes
         numbers = sum(np.size(arrays[k]) for k in ("roots", "lean", "reference", "n", "best"))
@@ -191,15 +195,16 @@ class GaussianEnergy:
     def __call__(self, arrays: Mapping[str, Any], tables: Sequence[Any]) -> Any:
         away = self.columns(arrays, tables) - arrays["reference"]
         sigma = self.scales(arrays, tables)
-        here = away[arrays["index"]]
+        here = entries(away, arrays["index"]) if "index" in arrays else away[None]
         moved = jnp.einsum("bij,bj->bi", arrays["roots"], here)
         square = jnp.sum(moved**2, axis=-1) + 2.0 * jnp.sum(arrays["lean"] * here, axis=-1)
-        n, best = arrays["n"], arrays["best"]
-        ratio = best / sigma
-        some = best > 0
+        n, ratio, some = arrays["n"], arrays["best"] / sigma, arrays.get("some", True)
         # n KL from the best scale to this one; where residuals are all 0 there is no best.
-        own = jnp.where(some, -n * (0.5 * (ratio**2 - 1.0) - jnp.log(jnp.where(some, ratio, 1.0))), -n * jnp.log(sigma))
-        return jnp.sum(own) - 0.5 * jnp.sum(square / sigma[arrays["place"]] ** 2)
+        own = n * (jnp.log(jnp.where(some, ratio, 1.0)) - 0.5 * (ratio**2 - 1.0))
+        if "some" in arrays:
+            own = jnp.where(some, own, -n * jnp.log(sigma))
+        spread = entries(sigma, arrays["place"]) if "place" in arrays else sigma
+        return jnp.sum(own) - 0.5 * jnp.sum(square / spread**2)
 
 
 def counts(weights: Any, row_weight: Any, cells: Cells, total: np.ndarray) -> np.ndarray:
