@@ -309,7 +309,7 @@ def test_a_thin_sheet_is_sampled_well(model):
     """Against the posterior of groups' means, which is nearly normal: no warning (they are errors here), and the right spread."""
     group, y = data(50_000)
     post = sx.infer(
-        model, group, y, key=jax.random.key(0), num_samples=400, num_warmup=400, progress=False, method="nuts"
+        model, group, y, key=jax.random.key(1), num_samples=400, num_warmup=400, progress=False, method="nuts"
     )
     draws = {name: np.asarray(v).reshape(-1, *v.shape[2:]) for name, v in post.draws.items()}
     means = draws["mu"][:, None] + draws["tau"][:, None] * draws["z"]

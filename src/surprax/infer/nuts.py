@@ -105,10 +105,9 @@ class Frame:
         away = z - self.centre
         return away / self.factor if self.factor.ndim == 1 else np.linalg.solve(self.factor, away)
 
-    @property
-    def place(self) -> Any:
-        """Centre and factor for `energy_in_frame`."""
-        return (self.centre.astype(self.energy.dtype), self.factor.astype(self.energy.dtype))
+    def place(self, scale: Any = 1.0) -> Any:
+        """Centre and factor for `energy_in_frame`; for coordinates in units of this scale, by coordinate."""
+        return (self.centre.astype(self.energy.dtype), (self.factor * scale).astype(self.energy.dtype))
 
 
 def energy_in_frame(pure: Callable[..., Any], place: Any, constants: Any) -> Callable[[Array], Array]:
@@ -263,7 +262,7 @@ def _looking(energy: Energy, settings: Settings) -> Slopes:
     blank = noise(np.random.default_rng(0), size, settings.max_tree_depth, dtype)
     unit = np.eye(size, dtype=dtype) if dense else np.ones(size, dtype)
     start = Position(np.zeros((2, size), dtype), np.zeros((), dtype))
-    yes, no, ones = np.asarray(True), np.asarray(False), np.ones(size, dtype)
+    yes, no = np.asarray(True), np.asarray(False)
     rest = (np.asarray(0.8, dtype), (np.zeros(size, dtype), unit), energy.constants)
 
     def evaluate(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -273,7 +272,7 @@ def _looking(energy: Energy, settings: Settings) -> Slopes:
             own = blank._replace(momenta=np.zeros((rows, size), dtype))
             own.momenta[: len(points)] = points
             count = np.int32(len(points))
-            _, _, record = program(start, adaptation_at(0.0, dtype), count, no, yes, ones, own, *rest)
+            _, _, record = program(start, adaptation_at(0.0, dtype), count, no, yes, own, *rest)
             seen = Seen.of(record, len(points))
             told.append((-seen.statistics["lp"], seen.gradient.astype(np.float64)))
         values, gradients = (np.concatenate(parts) for parts in zip(*told))
@@ -291,7 +290,6 @@ def _compile(energy: Energy, dense: bool, max_tree_depth: int) -> Aside:
         count: Any,
         adapting: Any,
         looking: Any,
-        variances: Any,
         numbers: Noise,
         target: Any,
         place: Any,
@@ -304,7 +302,7 @@ def _compile(energy: Energy, dense: bool, max_tree_depth: int) -> Aside:
             value, gradient = slope(constants, z)
             return value, gradient @ factor if dense else gradient * factor
 
-        return iterations(in_frame, position, adaptation, count, adapting, looking, variances, numbers, target)
+        return iterations(in_frame, position, adaptation, count, adapting, looking, numbers, target)
 
     def of(*shape: int, dtype: Any = energy.dtype) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype)
@@ -319,7 +317,6 @@ def _compile(energy: Energy, dense: bool, max_tree_depth: int) -> Aside:
         of(dtype=np.int32),
         of(dtype=bool),
         of(dtype=bool),
-        of(size),
         numbers,
         of(),
         (of(size), of(size, size) if dense else of(size)),
@@ -363,26 +360,27 @@ def _run(
     """One chain, in a thread, which has to be told the precision anew; its random numbers come from the key and its number."""
     rng = np.random.default_rng([*map(int, numbers), chain])
     size, dtype, rows = len(frame.centre), frame.energy.dtype, rows_of(settings.max_tree_depth)
-    variances, target = np.ones(size, dtype), np.asarray(settings.target_accept_prob, dtype)
+    scale, target = np.ones(size), np.asarray(settings.target_accept_prob, dtype)
     parts: list[Any] = []
     with frame.energy.scope():
         position = _start(frame, evaluate, rng, chain)
         adaptation: Any = adaptation_at(-0.25 * np.log(size), dtype)
-        arguments = (target, frame.place, frame.energy.constants)
         for length, window, last in _lengths(settings, rows):
             if stop.is_set():
                 break
             own = noise(rng, size, settings.max_tree_depth, dtype)
             count, warm = np.int32(length), np.asarray(window is not None)
-            position, adaptation, record = program(
-                position, adaptation, count, warm, np.asarray(False), variances, own, *arguments
-            )
+            arguments = (own, target, frame.place(scale), frame.energy.constants)
+            position, adaptation, record = program(position, adaptation, count, warm, np.asarray(False), *arguments)
             seen = Seen.of(record, length)
             bar.advance(length, 0 if window is not None else int(seen.statistics["diverging"].sum()))
-            parts.append((seen.w, seen.statistics))
+            parts.append((seen.w * scale, seen.statistics))
             if last:
                 if window == "middle":
-                    variances = _variances(np.concatenate([w for w, _ in parts])).astype(dtype)
+                    # Masses are 1: instead, coordinates are in units of their deviations.
+                    before, scale = scale, np.sqrt(_variances(np.concatenate([w for w, _ in parts])))
+                    wider = np.stack([before / scale, scale / before])
+                    position = position._replace(place=(np.asarray(position.place) * wider).astype(dtype))
                     adaptation = adaptation_at(average_step(adaptation), dtype)
                 parts = []
     return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)

@@ -36,7 +36,7 @@ def svi(model: Callable[[], Any], key: Array, bar: Bar) -> Approximation:
     frame = frame_of(model)
     energy, size = frame.energy, len(frame.centre)
     full = size <= LARGEST_NEWTON
-    place = frame.place
+    place = frame.place()
     with energy.scope():
         pure = energy.pure
         program = kept(("svi", energy.fingerprint, full, frame.factor.ndim), lambda: _round(pure))

@@ -121,11 +121,12 @@ def iterations(
     count: Any,
     adapting: Any,
     looking: Any,
-    variances: Any,
     numbers: Noise,
     target: Any,
 ) -> tuple[Position, Any, Any]:
     """`count` iterations: the last position, the adaptation, and a record of each, for `Seen.of`.
+
+    All masses are 1: for others, take other coordinates.
 
     Args:
         slope: U and its gradient.
@@ -134,7 +135,6 @@ def iterations(
         adapting: whether step sizes are adapted; if not, they are the average.
         looking: whether no step is made at all, from the points that come in the place of momenta: positions are then these points,
             with the energy and the gradient there; `NOWHERE` and 0 where there is no density.
-        variances: of the coordinates; inverse masses.
         numbers: random ones.
         target: of the acceptance rate.
     """
@@ -146,8 +146,8 @@ def iterations(
         given = _entry(numbers.momenta, i)
         place = jnp.where(looking, jnp.stack([given, jnp.zeros_like(given)]), place)
         energy = jnp.where(looking, NOWHERE, energy)
-        p = jnp.where(looking, 0.0, given) / jnp.sqrt(variances)
-        place, told = _transition(slope, Position(place, energy), p, step, variances, numbers, i)
+        p = jnp.where(looking, 0.0, given)
+        place, told = _transition(slope, Position(place, energy), p, step, numbers, i)
         rate = told[_RATE] / told[_STEPS]
         diverging = (told[_RISE] > _MOST).astype(dtype)
         seen = jnp.stack([-told[_ENERGY], told[_TOTAL], rate, told[_STEPS], diverging, step])
@@ -174,13 +174,11 @@ _ENERGY, _TOTAL, _WEIGHT, _RATE, _RISE, _STEPS = range(6)
 acceptances, by how much the total energy rose at the last one, and how many steps there were."""
 
 
-def _transition(
-    slope: Slope, start: Position, p: Array, step: Array, variances: Array, numbers: Noise, i: Any
-) -> tuple[Array, Array]:
+def _transition(slope: Slope, start: Position, p: Array, step: Array, numbers: Noise, i: Any) -> tuple[Array, Array]:
     """The next place, and numbers of the trajectory that led there."""
     dtype, (_, size) = p.dtype, start.place.shape
     depth_limit = numbers.directions.shape[1]
-    initial = start.energy + _kinetic(p, variances)
+    initial = start.energy + _kinetic(p)
     zero = jnp.zeros((), dtype)
 
     def lasting(tree: Any) -> Any:
@@ -199,19 +197,19 @@ def _transition(
             count, told = half["count"], half["numbers"]
             w, p, gradient, momentum = half["end"]
             p = p - 0.5 * signed * gradient
-            w = w + signed * variances * p
+            w = w + signed * p
             energy, gradient = slope(w)
             p = p - 0.5 * signed * gradient
             end = jnp.stack([w, p, gradient, momentum + p])
             # Barriers, because XLA computes what is cheap again wherever it is needed, and takes logarithms to be cheap.
-            energy, total = lax.optimization_barrier((energy, energy + _kinetic(p, variances)))
+            energy, total = lax.optimization_barrier((energy, energy + _kinetic(p)))
             rise = jnp.where(jnp.isnan(total), jnp.inf, total - initial)
             weight = jnp.logaddexp(told[_WEIGHT], -rise)
             taken = _element(numbers.points, i, limit - 1 + count) < -rise - weight
             rise, weight, taken = lax.optimization_barrier((rise, weight, taken))
             point = jnp.where(taken, jnp.stack([energy, total]), told[: _TOTAL + 1])
             more = jnp.stack([weight, told[_RATE] + jnp.minimum(1.0, jnp.exp(-rise)), rise])
-            turning, marks = _turning(count, end, half["marks"], variances)
+            turning, marks = _turning(count, end, half["marks"])
             return {
                 "count": count + 1,
                 "end": end,
@@ -246,7 +244,7 @@ def _transition(
             "taken": jnp.where(taken, half["taken"], tree["taken"]),
             "numbers": jnp.concatenate([point, more]),
             "momentum": momentum,
-            "ended": ~whole | _turns(ends[:, 1], momentum, variances),
+            "ended": ~whole | _turns(ends[:, 1], momentum),
             "marks": half["marks"],
         }
 
@@ -279,17 +277,17 @@ def _with_entry(array: Array, i: Array, entry: Array) -> Array:
     return lax.dynamic_update_index_in_dim(array, entry, i, 0, allow_negative_indices=False)
 
 
-def _kinetic(p: Array, variances: Array) -> Array:
-    return 0.5 * jnp.sum(variances * p * p)
+def _kinetic(p: Array) -> Array:
+    return 0.5 * jnp.sum(p * p)
 
 
-def _turns(ends: Array, momentum: Array, variances: Array) -> Array:
+def _turns(ends: Array, momentum: Array) -> Array:
     """Whether a trajectory with these momenta at its two ends, and this sum of them all, has begun to turn back."""
-    along = variances * (momentum - 0.5 * (ends[0] + ends[1]))
+    along = momentum - 0.5 * (ends[0] + ends[1])
     return jnp.any(jnp.sum(ends * along[None], axis=1) <= 0.0)
 
 
-def _turning(i: Array, end: Array, marks: Array, variances: Array) -> tuple[Array, Array]:
+def _turning(i: Array, end: Array, marks: Array) -> tuple[Array, Array]:
     """Whether one of the balanced trees that point i completes turns back, and the marks of those that are not complete: momenta
     at their first points, and sums up to there."""
     last = lax.population_count(i >> 1)
@@ -300,6 +298,6 @@ def _turning(i: Array, end: Array, marks: Array, variances: Array) -> tuple[Arra
     def looked(carry: Any) -> Any:
         k, _ = carry
         start, before = _entry(marks, k)
-        return k - 1, _turns(jnp.stack([start, end[1]]), end[3] - before + start, variances)
+        return k - 1, _turns(jnp.stack([start, end[1]]), end[3] - before + start)
 
     return lax.while_loop(lambda c: (c[0] >= first) & ~c[1], looked, (last, jnp.zeros((), bool)))[1], marks

@@ -158,9 +158,22 @@ class Settled:
         return at_places(self.expression, leaf, memo)
 
 
+_FEW = 4_096
+"""Numbers from which on nothing is looked through for what could be looked up: XLA leaves larger sums to a library, too."""
+
+
 def entries(table: Any, places: Any) -> Any:
-    """table[places]; no place is negative, and asking for that takes long to compile."""
-    return jnp.asarray(table).at[jnp.asarray(places)].get(mode="promise_in_bounds", wrap_negative_indices=False)
+    """table[places], without asking for places that are negative.
+
+    A small table is looked through instead: the gradient of a look-up is a scatter, with which XLA compiles the loops of a sampler
+    kernel by kernel.
+    """
+    table, places = jnp.asarray(table), jnp.asarray(places)
+    if places.size * table.size < _FEW:
+        here = places[..., None] == jnp.arange(len(table), dtype=places.dtype)
+        extra = (1,) * (table.ndim - 1)
+        return jnp.sum(jnp.where(here.reshape(*here.shape, *extra), table, 0.0), axis=places.ndim, dtype=table.dtype)
+    return table.at[places].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def _by_key(expressions: Iterable[Settled], arrays: Mapping[str, Any], tables: Sequence[Any]) -> list[Any]:
