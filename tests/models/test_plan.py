@@ -255,6 +255,28 @@ def test_a_certificate_keeps_to_where_the_prior_is():
     assert plan.certificate.holds
 
 
+def test_a_certificate_compares_where_arithmetic_does_not_overflow():
+    """A log-likelihood that overflows from |a| = 1.3 on, and another one that differs from |a| = 0.3 on, away from the mode."""
+
+    def steep(free, error):
+        a, height = free["a"], np.exp(400.0 * np.sum(free["a"] ** 2))
+        return {"y": -height * (1.0 + error * (np.sum(a**2) > 0.1))}, {"a": -800.0 * height * a}
+
+    def prior(free):
+        return -0.5 * np.sum(free["a"] ** 2), {"a": -free["a"]}
+
+    def compared(error):
+        plain, fast = functools.partial(steep, error=0.0), functools.partial(steep, error=error)
+        return certificate.Comparison(["y"], {"a": (1,)}, plain, fast, prior, False, 1, 1)
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        seen = [float(steep({"a": point}, 0.0)[0]["y"]) for point in compared(0.0)._points()]
+        assert np.all(np.abs(seen) < certificate.FARTHEST)
+        assert max(np.abs(seen)) > 1e10
+        assert compared(0.0).certificate().holds
+        assert compared(1e-3).certificate().error == pytest.approx(1e-3)
+
+
 def test_a_certificate_finds_a_prior_that_is_far_away():
     def model(y):
         mu = numpyro.sample("mu", dist.Normal(1_000.0, 1.0))
