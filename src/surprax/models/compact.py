@@ -170,9 +170,10 @@ def entries(table: Any, places: Any) -> Any:
     """
     table, places = jnp.asarray(table), jnp.asarray(places)
     if places.size * table.size < _FEW:
-        here = places[..., None] == jnp.arange(len(table), dtype=places.dtype)
-        extra = (1,) * (table.ndim - 1)
-        return jnp.sum(jnp.where(here.reshape(*here.shape, *extra), table, 0.0), axis=places.ndim, dtype=table.dtype)
+        first, extra = (1,) * places.ndim, table.shape[1:]
+        here = places[..., None] == jnp.arange(len(table), dtype=places.dtype).reshape(*first, -1)
+        looked = jnp.where(here.reshape(*here.shape, *(1,) * len(extra)), table.reshape(*first, *table.shape), 0)
+        return jnp.sum(looked, axis=places.ndim, dtype=table.dtype)
     return table.at[places].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
