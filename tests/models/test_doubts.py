@@ -21,8 +21,9 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(autouse=True)
-def _numpyro_promotes_ranks():
-    with jax.numpy_rank_promotion("allow"), jax.debug_key_reuse(False):
+def _numpyro_promotes_ranks_and_validates():
+    """The latter from 0.22 on without being asked to."""
+    with jax.numpy_rank_promotion("allow"), jax.debug_key_reuse(False), dist.distribution.validation_enabled():
         yield
 
 

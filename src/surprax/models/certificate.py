@@ -12,6 +12,7 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer.util import potential_energy
+from numpyro.primitives import Messenger
 
 from surprax.models.aside import Aside, apart
 from surprax.models.descent import descend
@@ -354,7 +355,7 @@ def _whole(told: Told, model: Any, args: Any, kwargs: Any, name: str, at: Any) -
 
     def density(at: Any) -> Any:
         free, log_volume = told.free(at[_COORDINATES])
-        return log_volume - potential_energy(model, args, kwargs, free)
+        return log_volume - potential_energy(_WideCounts(model), args, kwargs, free)
 
     value, slope = jax.value_and_grad(density)(at)
     return {name: value}, slope
@@ -419,8 +420,17 @@ def _trace_at(run: Any, args: Any, kwargs: Any, free: Mapping[str, Any]) -> dict
 
 
 def _traced(run: Any, args: Any, kwargs: Any, value: Callable[[Any], Any]) -> dict[str, Any]:
-    known = handlers.substitute(handlers.seed(run, jax.random.key(0)), substitute_fn=value)
+    known = handlers.substitute(handlers.seed(_WideCounts(run), jax.random.key(0)), substitute_fn=value)
     return handlers.trace(known).get_trace(*args, **kwargs)
+
+
+class _WideCounts(Messenger):
+    """Observed whole numbers have 64 bits: of those with fewer, JAX takes log y! in float32, whatever its precision."""
+
+    def process_message(self, message: dict[str, Any]) -> None:
+        observed = message["type"] == "sample" and message["is_observed"]
+        if observed and jnp.issubdtype(jnp.result_type(message["value"]), jnp.integer):
+            message["value"] = jnp.asarray(message["value"], np.int64)
 
 
 def _values(trace: Mapping[str, Any]) -> dict[str, Any]:
