@@ -24,7 +24,7 @@ def test_entries_of_a_table(table, places):
         weights = RNG.normal(size=whole[at].shape)
         slope, expected = jax.grad(lambda t: jnp.sum(weights * entries(t, at)))(whole), np.zeros_like(whole)
     np.add.at(expected, at, weights)
-    np.testing.assert_allclose(slope, expected, atol=1e-14)
+    np.testing.assert_allclose(slope, expected, rtol=1e-13, atol=1e-15)
 
 
 def test_what_is_not_looked_up_does_not_matter():
